@@ -1,0 +1,15 @@
+"""Who sent a request, as far as the network tells."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The sender of one request. `address` comes from the socket unless a trusted proxy said otherwise (C13)."""
+
+    address: str
+    user_agent: str = ""
+    request_id: str = ""
+
+
+LOCAL_OPERATOR = Caller(address="local", user_agent="doorward command line")

@@ -1,0 +1,215 @@
+"""Every refusal Doorward can give, as one tree.
+
+Problem
+├── Invalid               400  one or more fields are wrong; lists all of them
+├── Malformed             400  the body or a parameter cannot be read at all
+├── NotSignedIn           401  no session, or one that has ended
+├── InvalidCredentials    401  one answer for every failed sign-in; the reason stays private
+├── Forbidden             403  signed in, but not allowed
+├── ReauthenticationNeeded 403  allowed after a fresh authentication (RFC 9470)
+├── CsrfRefused           403  the request did not prove that our own page sent it
+├── NotFound              404
+├── MethodNotAllowed      405
+├── Conflict              409
+├── TooLarge              413
+├── UnsupportedMediaType  415
+├── RateLimited           429  with Retry-After
+└── Unavailable           503  with Retry-After
+
+`web/problems.py` is the only translator to HTTP. `reason` is for the audit log and never leaves the server.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong field. `message` is a gettext msgid with %(name)s places for `params`."""
+
+    field: str
+    code: str  # stable snake_case, for programs
+    message: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The sentence in English."""
+        return self.message % self.params if self.params else self.message
+
+
+class Problem(Exception):  # noqa: N818  the word of RFC 9457
+    """A refusal with public parts (RFC 9457) and a private reason."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong"
+
+    def __init__(self, detail: str | None = None, *, reason: str = "", params: Mapping[str, Any] | None = None) -> None:
+        """`detail` is a gettext msgid with %(name)s places for `params`; it defaults to the title."""
+        self.message = detail if detail is not None else self.title
+        self.params = params or {}
+        self.reason = reason or self.code
+        super().__init__(self.message)
+
+    @property
+    def detail(self) -> str:
+        """The sentence in English."""
+        return self.message % self.params if self.params else self.message
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """Further public members of the answer."""
+        return {}
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Further response headers."""
+        return {}
+
+
+class Invalid(Problem):
+    """One or more fields are wrong; all of them are listed."""
+
+    status, code, title = 400, "invalid", "Some of what you sent is not valid"
+
+    def __init__(self, errors: Sequence[FieldError], *, reason: str = "") -> None:
+        """`errors` holds every wrong field, in the order of the form."""
+        self.errors = tuple(errors)
+        super().__init__("; ".join(error.text for error in errors).replace("%", "%%") or None, reason=reason)
+
+    @property
+    def detail(self) -> str:
+        """Every sentence in one line."""
+        return "; ".join(error.text for error in self.errors)
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """The wrong fields, each with an RFC 6901 pointer into the body."""
+        return {
+            "errors": [
+                {"field": e.field, "pointer": f"#/{e.field}", "code": e.code, "detail": e.text} for e in self.errors
+            ]
+        }
+
+
+class Malformed(Problem):
+    """The body or a parameter cannot be read."""
+
+    status, code, title = 400, "malformed", "The request cannot be read"
+
+
+class NotSignedIn(Problem):
+    """There is no live session behind the request."""
+
+    status, code, title = 401, "not_signed_in", "You are not signed in"
+
+
+class InvalidCredentials(Problem):
+    """One answer for every failed sign-in, whatever the reason (C16)."""
+
+    status, code, title = 401, "invalid_credentials", "The name or the password is not right"
+
+
+class Forbidden(Problem):
+    """Signed in, but not allowed."""
+
+    status, code, title = 403, "forbidden", "You are not allowed to do that"
+
+
+class ReauthenticationNeeded(Problem):
+    """Allowed after a fresh authentication (RFC 9470)."""
+
+    status, code, title = 403, "reauthentication_needed", "Please confirm your password first"
+
+    def __init__(self, *, max_age_seconds: int, reason: str = "") -> None:
+        """`max_age_seconds`: how old the last authentication may be."""
+        self.max_age_seconds = max_age_seconds
+        super().__init__(reason=reason)
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """The age allowed, in seconds."""
+        return {"max_age": self.max_age_seconds}
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """RFC 9470 §3."""
+        challenge = f'Bearer error="insufficient_user_authentication", max_age={self.max_age_seconds}'
+        return {"WWW-Authenticate": challenge}
+
+
+class CsrfRefused(Problem):
+    """The request did not prove that our own page sent it."""
+
+    status, code, title = 403, "csrf_refused", "This request did not come from a page of ours"
+
+
+class NotFound(Problem):
+    """There is nothing here, or nothing for this caller."""
+
+    status, code, title = 404, "not_found", "There is nothing here"
+
+
+class MethodNotAllowed(Problem):
+    """The path exists, the method does not."""
+
+    status, code, title = 405, "method_not_allowed", "That method is not offered here"
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        """`allowed`: the methods this path offers."""
+        self.allowed = tuple(allowed)
+        super().__init__()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """RFC 9110 §15.5.6."""
+        return {"Allow": ", ".join(self.allowed)}
+
+
+class Conflict(Problem):
+    """The state of things does not allow it."""
+
+    status, code, title = 409, "conflict", "That does not fit the present state"
+
+
+class TooLarge(Problem):
+    """The body is larger than this route reads."""
+
+    status, code, title = 413, "too_large", "The request is too large"
+
+
+class UnsupportedMediaType(Problem):
+    """The body is of a type this route does not read."""
+
+    status, code, title = 415, "unsupported_media_type", "Send this as application/json"
+
+
+class _Later(Problem):
+    def __init__(self, detail: str | None = None, *, retry_after_seconds: int, reason: str = "") -> None:
+        """`retry_after_seconds`: whole seconds, at least 1."""
+        self.retry_after_seconds = max(1, retry_after_seconds)
+        super().__init__(detail, reason=reason)
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """Seconds until it is worth trying again."""
+        return {"retry_after": self.retry_after_seconds}
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """RFC 9110 §10.2.3."""
+        return {"Retry-After": str(self.retry_after_seconds)}
+
+
+class RateLimited(_Later):
+    """Too many tries."""
+
+    status, code, title = 429, "rate_limited", "Too many tries; please wait a little"
+
+
+class Unavailable(_Later):
+    """A part we need is down or full; nothing was half done."""
+
+    status, code, title = 503, "unavailable", "We cannot do that right now; please try again in a moment"

@@ -1,0 +1,9 @@
+"""What Doorward needs from outside, as Protocols. `app.py` alone chooses who fulfils them."""
+
+from doorward.ports.clock import Clock
+from doorward.ports.db import Database
+from doorward.ports.hasher import Hasher, Verified
+from doorward.ports.limiter import Admission, Limiter
+from doorward.ports.sealer import Sealer
+
+__all__ = ["Admission", "Clock", "Database", "Hasher", "Limiter", "Sealer", "Verified"]

@@ -1,0 +1,30 @@
+"""Limits by address and for everybody: buckets in memory, or shared by several processes."""
+
+from types import TracebackType
+from typing import Protocol
+
+
+class Admission(Protocol):
+    """One admitted try. Left without `succeeded()` it counts as a failure."""
+
+    def succeeded(self) -> None:
+        """Give the place back: only failures count."""
+        ...
+
+    async def __aenter__(self) -> "Admission": ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Limiter(Protocol):
+    """Counts tries. The figures are data: limits.toml, one table an action."""
+
+    async def admit(self, action: str, address: str) -> Admission:
+        """Take a place in every bucket of `action` (that of the address, IPv6 by /64, and that of everybody).
+
+        Tries under way count until they end, so that parallel tries cannot exceed a bucket; a try that would exceed it
+        only because of tries under way waits for them. Raises `RateLimited` with the seconds to wait, or `Unavailable`.
+        """
+        ...

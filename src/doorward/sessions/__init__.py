@@ -1,0 +1,30 @@
+"""Sessions: opaque, kept on the server, ended at once everywhere.
+
+The room promises that no session starts but through `Sessions.finish`, that a token is stored only as its SHA-256, and
+that an ended session is refused within a second by every worker and node.
+"""
+
+from doorward.sessions.model import (
+    FRESH_SECONDS,
+    PROFILES,
+    NeedsAuthenticator,
+    Outcome,
+    Session,
+    SignedIn,
+    Transport,
+    password_proof,
+)
+from doorward.sessions.service import BEARER_PREFIX, Sessions
+
+__all__ = [
+    "BEARER_PREFIX",
+    "FRESH_SECONDS",
+    "PROFILES",
+    "NeedsAuthenticator",
+    "Outcome",
+    "Session",
+    "Sessions",
+    "SignedIn",
+    "Transport",
+    "password_proof",
+]

@@ -1,0 +1,235 @@
+"""Start, recognise, rotate and end sessions. `finish` starts every session, whatever the flow."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from doorward.audit import AuditTrail, Event, Outcome
+from doorward.kernel.assurance import Proof
+from doorward.kernel.caller import Caller
+from doorward.kernel.errors import InvalidCredentials, NotFound
+from doorward.kernel.ids import new_id, new_token
+from doorward.kernel.instant import MINUTE, Instant
+from doorward.ports import Clock, Database
+from doorward.sessions import store
+from doorward.sessions.cache import Cached, SessionCache, token_digest
+from doorward.sessions.feed import KEEP, RevocationFeed
+from doorward.sessions.model import (
+    DEVICE_FAILURES,
+    MAX_DEVICES,
+    MAX_SESSIONS,
+    Profile,
+    Session,
+    SignedIn,
+    Transport,
+)
+from doorward.sql import Work
+from doorward.users import User
+
+BEARER_PREFIX = "dws_"  # so that secret scanners can find a leaked one
+TOUCH_EVERY = MINUTE
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class Sessions:
+    """The sessions room's service. Holds the cache; `start` and `stop` run the feed that keeps it honest."""
+
+    db: Database
+    clock: Clock
+    audit: AuditTrail
+    profile: Profile
+    csrf_token: Callable[[str], str]
+    cache: SessionCache = field(default_factory=SessionCache)
+    feed: RevocationFeed = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Tie the feed to the cache."""
+        self.feed = RevocationFeed(self.db, self.clock, self.cache.drop)
+
+    async def start(self) -> None:
+        """Follow revocations."""
+        await self.feed.start()
+
+    async def stop(self) -> None:
+        """Stop following them."""
+        await self.feed.stop()
+
+    # Starting ---------------------------------------------------------------------------------------------------
+
+    def finish(
+        self,
+        user: User,
+        proof: Proof,
+        caller: Caller,
+        transport: Transport,
+        device_id: str | None = None,
+    ) -> Work[SignedIn]:
+        """Start a session, inside the caller's transaction. The only way one starts (ASVS 6.3.4).
+
+        `device_id`: the known device it came from, if any; without one a browser becomes known. Raises
+        InvalidCredentials when the user may not sign in.
+        """
+        if user.status != "active":
+            raise InvalidCredentials(reason=user.status)
+        now = proof.at
+        started = Session(
+            id=new_id(now), user_id=user.id, uid=user.uid, name=user.name, roles=user.roles, status=user.status,
+            transport=transport, amr=proof.amr, aal=proof.aal, auth_time=now, created_at=now, last_seen_at=now,
+            expires_at=now + self.profile.absolute, address=caller.address, user_agent=caller.user_agent,
+        )
+        token = (BEARER_PREFIX if transport == "bearer" else "") + new_token()
+        yield from store.insert_session(started, token_digest(token))
+        for ended in (yield from store.delete_beyond(user.id, MAX_SESSIONS)):
+            yield from store.insert_revocation("session", ended, now)
+            yield from self._audit_end(ended, user.id, caller, "more than fifty sessions")
+        device_token = (yield from self._know_device(user.id, device_id, now)) if transport == "cookie" else None
+        yield from self.audit.record(
+            Event.SESSION_CREATED, Outcome.SUCCESS, caller, user_id=user.id, actor_id=user.id, session_id=started.id,
+            payload={"amr": list(proof.amr), "aal": proof.aal, "transport": transport},
+        )
+        return SignedIn(started, token, device_token)
+
+    def _know_device(self, user_id: str, device_id: str | None, now: Instant) -> Work[str | None]:
+        if device_id is not None and (yield from store.refresh_device(device_id, now)):
+            return None
+        device_token = secrets.token_urlsafe(32)
+        yield from store.insert_device(new_id(now), user_id, token_digest(device_token), now)
+        yield from store.delete_devices_beyond(user_id, MAX_DEVICES)
+        return device_token
+
+    # Recognising ------------------------------------------------------------------------------------------------
+
+    async def find(self, token: str, transport: Transport) -> Session | None:
+        """The live session behind a token, or None. Raises Unavailable when the database does not answer."""
+        if (transport == "bearer") != token.startswith(BEARER_PREFIX):
+            return None
+        entry = self.peek(token, self.clock.now())
+        if entry is not None:
+            return entry.session if entry.session.transport == transport else None
+        found = await self._load(token_digest(token))
+        return found if found is not None and found.transport == transport else None
+
+    async def find_by_id(self, session_id: str) -> Session | None:
+        """The live session with this id, for tokens that name it (`sid`)."""
+        now = self.clock.now()
+        entry = self.cache.get_by_id(session_id) if self.feed.fresh(now) else None
+        found = entry.session if entry is not None else await self.db.read(store.find_by_id(session_id))
+        return found if found is not None and found.live(now, self.profile) else None
+
+    def peek(self, token: str, now: Instant) -> Cached | None:
+        """What the cache knows of a live session, when it may be believed and its use needs no writing down."""
+        if not self.feed.fresh(now):
+            return None
+        entry = self.cache.get(token_digest(token))
+        if entry is None or not entry.session.live(now, self.profile) or now - entry.seen_at >= TOUCH_EVERY:
+            return None
+        return entry
+
+    async def _load(self, digest: bytes) -> Session | None:
+        now = self.clock.now()
+        found = await self.db.read(store.find_by_digest(digest))
+        if found is None or not found.live(now, self.profile):
+            return None
+        if now - found.last_seen_at >= TOUCH_EVERY:
+            await self.db.write(lambda: store.update_last_seen(found.id, now))
+            found = replace(found, last_seen_at=now)
+        if self.feed.fresh(now):
+            body = _encode(found.as_json(self.csrf_token(found.id)))
+            self.cache.put(digest, Cached(found, body, found.last_seen_at))
+        return found
+
+    # Changing ---------------------------------------------------------------------------------------------------
+
+    def rotate(self, session: Session, caller: Caller, now: Instant) -> Work[str]:
+        """Give a session a new secret after its user proved anew who they are; the old one is dead (ASVS 7.2.4)."""
+        token = (BEARER_PREFIX if session.transport == "bearer" else "") + new_token()
+        if not (yield from store.update_token(session.id, token_digest(token), now)):
+            raise NotFound(reason="session ended meanwhile")
+        yield from store.insert_revocation("session", session.id, now)
+        yield from self.audit.record(
+            Event.SESSION_RENEWED, Outcome.SUCCESS, caller, user_id=session.user_id, actor_id=session.user_id,
+            session_id=session.id,
+        )
+        return token
+
+    async def list_of(self, user_id: str) -> list[Session]:
+        """A user's live sessions, latest used first."""
+        now = self.clock.now()
+        found = await self.db.search(store.list_of_user(user_id, now))
+        return [session for session in found if session.live(now, self.profile)]
+
+    # Ending -----------------------------------------------------------------------------------------------------
+
+    async def end(self, session_id: str, user_id: str, caller: Caller) -> None:
+        """End one session of a user. Raises NotFound when it is not theirs or already over."""
+        now = self.clock.now()
+
+        def work() -> Work[bool]:
+            if not (yield from store.delete_session(session_id, user_id)):
+                return False
+            yield from store.insert_revocation("session", session_id, now)
+            yield from self._audit_end(session_id, user_id, caller, "signed out")
+            return True
+
+        ended = await self.db.write(work)
+        self.cache.drop_session(session_id)
+        if not ended:
+            raise NotFound
+
+    async def end_others(self, user_id: str, kept: str, caller: Caller) -> int:
+        """End every session of a user but `kept`; how many."""
+        now = self.clock.now()
+        ended = await self.db.write(lambda: self.end_all(user_id, caller, now, kept=kept))
+        for session_id in ended:
+            self.cache.drop_session(session_id)
+        return len(ended)
+
+    def end_all(self, user_id: str, caller: Caller, now: Instant, *, kept: str = "") -> Work[list[str]]:
+        """End the sessions of a user inside the caller's transaction; `kept` stays. Their ids."""
+        ended = yield from store.delete_others(user_id, kept)
+        for session_id in ended:
+            yield from store.insert_revocation("session", session_id, now)
+            yield from self._audit_end(session_id, user_id, caller, "ended with the others")
+        return ended
+
+    def revoke_user(self, user_id: str, now: Instant) -> Work[None]:
+        """Tell every cache that what it knows of a user is out of date; the sessions stay."""
+        yield from store.insert_revocation("user", user_id, now)
+
+    def _audit_end(self, session_id: str, user_id: str, caller: Caller, why: str) -> Work[None]:
+        yield from self.audit.record(
+            Event.SESSION_LOGOUT, Outcome.SUCCESS, caller, user_id=user_id, actor_id=user_id, session_id=session_id,
+            payload={"why": why},
+        )
+
+    # Known devices ----------------------------------------------------------------------------------------------
+
+    async def find_device(self, token: str | None) -> tuple[str, str, int] | None:
+        """The known device behind a cookie: (id, user_id, failures)."""
+        return None if token is None else await self.db.read(store.find_device(token_digest(token)))
+
+    def fail_device(self, device_id: str) -> Work[None]:
+        """Count a wrong password on a known device; at ten it is a stranger again."""
+        if (yield from store.fail_device(device_id)) >= DEVICE_FAILURES:
+            yield from store.delete_device(device_id)
+
+    def forget_devices(self, user_id: str) -> Work[None]:
+        """After a password change every device has to prove itself anew."""
+        yield from store.delete_devices(user_id)
+
+    async def purge(self) -> None:
+        """Forget sessions and revocations that can matter to nobody any more."""
+        now = self.clock.now()
+
+        def work() -> Work[None]:
+            yield from store.delete_expired(now)
+            yield from store.delete_old_revocations(now - KEEP)
+
+        await self.db.write(work)
+
+
+

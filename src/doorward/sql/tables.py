@@ -1,0 +1,189 @@
+"""The schema: every table, one place, so that Alembic and both databases agree.
+
+Ids are UUIDv7 text, instants whole microseconds, digests bytes, JSON text (jsonb on PostgreSQL). A table belongs to one
+room, named beside it; only that room's store.py speaks to it.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Json = Text().with_variant(JSONB(), "postgresql")
+Seq = Integer().with_variant(BigInteger(), "postgresql")  # SQLite counts by itself only in an INTEGER key
+
+# users/ -------------------------------------------------------------------------------------------------------------
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("uid", Text, nullable=False),
+    Column("uid_key", Text, nullable=False, unique=True),  # NFKC + case folding + confusable skeleton
+    Column("name", Text, nullable=False),
+    Column("dob", Text),  # ISO 8601 date
+    Column("status", Text, nullable=False),  # active | disabled
+    Column("roles", Json, nullable=False),  # list of names
+    Column("fields", Json, nullable=False),  # custom fields, one object
+    Column("legacy_id", Text, unique=True),  # source:id of the system it was imported from
+    Column("version", BigInteger, nullable=False),  # goes up with every change
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+identifier = Table(  # e-mail addresses and phone numbers; a claim until verified_at is set
+    "identifier",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),  # email | phone
+    Column("value", Text, nullable=False),
+    Column("value_key", Text, nullable=False),
+    Column("verified_at", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("user_id", "kind", "value_key"),
+)
+Index(
+    "uq_identifier_verified",
+    identifier.c.kind,
+    identifier.c.value_key,
+    unique=True,
+    sqlite_where=identifier.c.verified_at.is_not(None),
+    postgresql_where=identifier.c.verified_at.is_not(None),
+)
+
+# authenticators/ ----------------------------------------------------------------------------------------------------
+password = Table(
+    "password",
+    metadata,
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("digest", Text, nullable=False),  # PHC string; werkzeug's own form until the first sign-in after an import
+    Column("set_at", BigInteger, nullable=False),
+    Column("change_wanted", Text),  # None | short | compromised
+)
+throttle = Table(  # consecutive failures; the key is a MAC, so that a dump names nobody
+    "throttle",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("failures", BigInteger, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)
+bucket = Table(  # GCRA (theoretical arrival time) for limits shared by several processes
+    "bucket",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("arrival_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)
+
+# sessions/ ----------------------------------------------------------------------------------------------------------
+session = Table(
+    "session",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("token_digest", LargeBinary, nullable=False, unique=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("transport", Text, nullable=False),  # cookie | bearer
+    Column("amr", Json, nullable=False),
+    Column("aal", BigInteger, nullable=False),
+    Column("auth_time", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("address", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+)
+known_device = Table(
+    "known_device",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("token_digest", LargeBinary, nullable=False, unique=True),
+    Column("failures", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_used_at", BigInteger, nullable=False),
+)
+revocation = Table(
+    "revocation",
+    metadata,
+    Column("seq", Seq, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),  # session | user
+    Column("id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+
+# tokens/ ------------------------------------------------------------------------------------------------------------
+signing_key = Table(
+    "signing_key",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("alg", Text, nullable=False),
+    Column("public_jwk", Json, nullable=False),
+    Column("private_sealed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("active_from", BigInteger, nullable=False),
+    Column("retired_at", BigInteger),
+)
+
+# audit/ -------------------------------------------------------------------------------------------------------------
+audit_event = Table(
+    "audit_event",
+    metadata,
+    Column("id", Text, primary_key=True),  # UUIDv7: sorts by time
+    Column("at", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),  # OWASP logging vocabulary
+    Column("outcome", Text, nullable=False),  # success | failure
+    Column("user_id", Text, index=True),  # whom it is about; no foreign key: the row outlives the user
+    Column("actor_id", Text),
+    Column("session_id", Text),
+    Column("address", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("payload", Json),  # redactable: the MAC covers its digest
+    Column("payload_digest", LargeBinary),
+    Column("mac", LargeBinary, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("chain_seq", BigInteger, unique=True),  # filled by the sealer
+    Column("chain_digest", LargeBinary),
+)
+
+# whole installation -------------------------------------------------------------------------------------------------
+setting = Table(
+    "setting",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+setup_link = Table(  # one-time links for the first administrator
+    "setup_link",
+    metadata,
+    Column("token_digest", LargeBinary, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+)

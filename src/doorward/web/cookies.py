@@ -1,0 +1,52 @@
+"""Cookies: one place decides their names and attributes (C33; ASVS 3.3)."""
+
+from dataclasses import dataclass
+
+from starlette.requests import cookie_parser
+from starlette.responses import Response
+
+VISIT_SECONDS = 12 * 3600
+DEVICE_SECONDS = 400 * 86400  # the longest browsers keep a cookie (RFC 6265bis §5.5)
+PREFERENCE_SECONDS = 400 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Cookies:
+    """Cookie names, with the __Host- prefix wherever browsers accept it: everywhere but on plain-http localhost."""
+
+    secure: bool
+
+    @property
+    def session(self) -> str:
+        """Holds the opaque session token."""
+        return self._name("doorward")
+
+    @property
+    def device(self) -> str:
+        """Holds the known-device token; it opens nothing, it only keeps the owner's lane free."""
+        return self._name("doorward-device")
+
+    @property
+    def visit(self) -> str:
+        """Ties a form to the browser that fetched it, before there is a session."""
+        return self._name("doorward-visit")
+
+    def read(self, header: str | None) -> dict[str, str]:
+        """Parse a Cookie header; a name sent twice is dropped, since a planted twin could come first (RFC 6265bis §8)."""
+        if not header:
+            return {}
+        names = [part.split("=", 1)[0].strip() for part in header.split(";")]
+        return {name: value for name, value in cookie_parser(header).items() if names.count(name) == 1}
+
+    def put(self, response: Response, name: str, value: str, max_age_seconds: int) -> None:
+        """Set a cookie that scripts cannot read."""
+        response.set_cookie(
+            name, value, max_age=max_age_seconds, path="/", secure=self.secure, httponly=True, samesite="lax"
+        )
+
+    def drop(self, response: Response, name: str) -> None:
+        """Take a cookie back."""
+        response.delete_cookie(name, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+    def _name(self, base: str) -> str:
+        return f"__Host-{base}" if self.secure else base

@@ -1,0 +1,57 @@
+"""Whether an unsafe request came from our own page (C38; ASVS 3.5.1–3; OWASP CSRF cheat sheet).
+
+Two locks: what the browser says of the sender (Sec-Fetch-Site, Origin), and a token only our page could read. The token
+of a session is a MAC of the session's id; before there is a session, of a random visit cookie.
+"""
+
+import base64
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from doorward.kernel.errors import CsrfRefused
+from doorward.ports import Sealer
+from doorward.web.origins import Site
+
+HEADER = "x-csrf-token"
+FIELD = "csrf_token"
+
+
+@dataclass(frozen=True, slots=True)
+class Csrf:
+    """Makes and checks tokens, and looks at who sent a request."""
+
+    site: Site
+    sealer: Sealer
+
+    def token_for_session(self, session_id: str) -> str:
+        """The token that goes with a session."""
+        return self._token("session", session_id)
+
+    def token_for_visit(self, visit: str) -> str:
+        """The token that goes with a visit cookie, for sign-in and sign-up forms."""
+        return self._token("visit", visit)
+
+    def check_token(self, expected: str, sent: str | None) -> None:
+        """Raise CsrfRefused unless `sent` is `expected`."""
+        if sent is None or not hmac.compare_digest(expected.encode(), sent.encode("utf-8", "surrogateescape")):
+            raise CsrfRefused(reason="csrf token missing or wrong")
+
+    def check_sender(self, headers: Mapping[str, str]) -> None:
+        """Raise CsrfRefused when the browser says that another site sent this. Programs send neither header."""
+        fetch_site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if fetch_site not in {None, "same-origin", "none"}:
+            raise CsrfRefused(reason=f"sec-fetch-site is {fetch_site!r}")
+        if origin == "null" and fetch_site == "same-origin":
+            return  # a page of ours with a stricter referrer policy
+        if origin is not None and origin not in self.site.origins:
+            raise CsrfRefused(reason="origin is not ours")
+
+    def _token(self, kind: str, value: str) -> str:
+        digest = self.sealer.mac(f"{kind}:{value}".encode(), "csrf")
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def sent_by_browser(headers: Mapping[str, str]) -> bool:
+    """Whether a page's script or form made this request; programs send none of these."""
+    return "origin" in headers or any(name.startswith("sec-fetch-") for name in headers)

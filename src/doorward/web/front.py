@@ -1,0 +1,133 @@
+"""The outermost ASGI application: everything that holds for every request, whatever its path.
+
+Request id, the sender's address, the fast lane, security headers on every answer, and the last resort for anything
+unforeseen. Pure ASGI: a BaseHTTPMiddleware would make each request three times as slow (docs/architecture.md).
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import structlog
+from starlette.requests import Request
+from starlette.routing import Route, Router
+from starlette.types import Message, Receive, Scope, Send
+
+from doorward.kernel.caller import Caller
+from doorward.kernel.errors import MethodNotAllowed, NotFound, Problem
+from doorward.web.gate import Gate
+from doorward.web.headers import complete
+from doorward.web.origins import Site
+from doorward.web.problems import Internal
+from doorward.web.routing import Access, Call, Operation, json_response
+
+Lane: TypeAlias = Callable[[Scope, Send, str], Awaitable[bool]]
+"""Answers a request at once and says True, or leaves it untouched and says False."""
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_log = structlog.get_logger("doorward.web")
+
+
+class Front:
+    """Serves HTTP; lifespan and websockets are the composition root's business."""
+
+    def __init__(self, gate: Gate, operations: Sequence[Operation], lanes: Mapping[str, Lane]) -> None:
+        """`lanes`: exact paths answered before the router."""
+        self._gate = gate
+        self._site: Site = gate.site
+        self._lanes = lanes
+        self.operations = tuple(operations)
+        self._router = Router(
+            routes=[Route(path, _Endpoint(gate, methods)) for path, methods in _by_path(operations).items()],
+            default=self._not_found,
+            redirect_slashes=False,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        request_id = os.urandom(8).hex()
+        lane = self._lanes.get(scope["path"])
+        if lane is not None and await lane(scope, send, request_id):
+            return
+        started = False
+
+        async def send_complete(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": complete(message.get("headers", ()), request_id)}
+            await send(message)
+
+        scope["doorward.caller"] = self._caller(scope, request_id)
+        try:
+            await self._router(scope, receive, send_complete)
+        except Exception:
+            _log.exception("unforeseen", request_id=request_id, method=scope["method"])
+            if started:
+                raise
+            await self._last_resort(scope, receive, send_complete)
+
+    async def _last_resort(self, scope: Scope, receive: Receive, send: Send) -> None:
+        document = {"title": Internal.title, "status": 500, "code": "internal", "message": Internal.title,
+                    "detail": Internal.title, "type": "about:blank", "request_id": caller_of(scope).request_id}
+        await json_response(document, 500, media_type="application/problem+json")(scope, receive, send)
+
+    async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem: Problem = NotFound() if scope["method"] in _METHODS else MethodNotAllowed(_METHODS)
+        operation = _stand_in(scope["path"], problem)
+        response = await self._gate.handle(operation, Request(scope, receive), caller_of(scope))
+        await response(scope, receive, send)
+
+    def _caller(self, scope: Scope, request_id: str) -> Caller:
+        forwarded_for = user_agent = None
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-for":
+                forwarded_for = value.decode("latin-1")
+            elif name == b"user-agent":
+                user_agent = value.decode("latin-1")
+        peer = scope["client"][0] if scope.get("client") else "local"
+        return Caller(self._site.client_address(peer, forwarded_for), (user_agent or "")[:400], request_id)
+
+
+class _Endpoint:
+    """One path; chooses by method."""
+
+    def __init__(self, gate: Gate, methods: Mapping[str, Operation]) -> None:
+        self._gate = gate
+        self._methods = methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        operation = self._methods.get(method)
+        if operation is None:
+            operation = _stand_in(scope["path"], MethodNotAllowed(sorted(self._methods)))
+        response = await self._gate.handle(operation, Request(scope, receive), caller_of(scope))
+        await response(scope, receive, send)
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Who sent the request in `scope`."""
+    caller: Any = scope["doorward.caller"]
+    assert isinstance(caller, Caller)
+    return caller
+
+
+def _stand_in(path: str, problem: Problem) -> Operation:
+    """An operation that only refuses, in the language of its path: JSON below /api, else a page."""
+
+    async def refuse(_: Call) -> Any:  # noqa: ANN401  never returns
+        raise problem
+
+    tag = "api" if path.startswith(("/api/", "/.well-known/")) else ""
+    return Operation("GET", path, refuse, Access.ANYONE, problem.title, tag=tag)
+
+
+def _by_path(operations: Sequence[Operation]) -> Mapping[str, Mapping[str, Operation]]:
+    paths: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        methods = paths.setdefault(operation.path, {})
+        if operation.method in methods:
+            message = f"{operation.method} {operation.path} is declared twice"
+            raise ValueError(message)
+        methods[operation.method] = operation
+    return paths

@@ -1,0 +1,224 @@
+"""What stands between a request and its handler: body, session, sender, access, in this order."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from doorward.kernel import strict_json
+from doorward.kernel.caller import Caller
+from doorward.kernel.errors import (
+    CsrfRefused,
+    Forbidden,
+    Invalid,
+    InvalidCredentials,
+    Malformed,
+    NotSignedIn,
+    Problem,
+    RateLimited,
+    ReauthenticationNeeded,
+    TooLarge,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from doorward.web.cookies import VISIT_SECONDS, Cookies
+from doorward.web.csrf import FIELD, HEADER, Csrf, sent_by_browser
+from doorward.web.origins import Site
+from doorward.web.pages import Pages
+from doorward.web.problems import problem_response
+from doorward.web.routing import FORM, JSON, Access, Call, Operation, Preferences, SignedIn, redirect
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+ADMIN = "admin"
+# Past the limit a body is read and thrown away up to here, so that a slow sender still hears the answer.
+DRAIN_LIMIT = 32 * 1024 * 1024
+MAX_FORM_FIELDS = 200
+# Refusals that a form can show beside its fields and let the person try again.
+_SHOWN_IN_FORM = (Invalid, InvalidCredentials, RateLimited, CsrfRefused, Unavailable, Malformed)
+
+Present = Callable[[str, str], Awaitable[SignedIn | None]]  # (transport, secret) -> live session
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Turns a request into a Call or a refusal."""
+
+    site: Site
+    cookies: Cookies
+    csrf: Csrf
+    pages: Pages
+    find_session: Present
+
+    async def handle(self, operation: Operation, request: Request, caller: Caller) -> Response:
+        """Run one operation. Every Problem becomes an answer here."""
+        cookies = self.cookies.read(request.headers.get("cookie"))
+        visit = cookies.get(self.cookies.visit) or secrets.token_urlsafe(24)
+        call = Call(
+            request, caller, None, {}, cookies, self._preferences(request, cookies), self.csrf.token_for_visit(visit)
+        )
+        try:
+            # Each step keeps what it learnt, so that a refused form comes back with what was typed.
+            call = replace(call, body=await _read(request, operation))
+            call = await self._identified(operation, call)
+            _check_access(operation, call.session)
+            if request.method not in SAFE:
+                self._check_csrf(operation, call, request.headers)
+            response = await operation.handler(call)
+        except Problem as problem:
+            response = await self._refuse(operation, call, problem)
+        if operation.is_page and operation.access is not Access.ANYONE and self.cookies.visit not in cookies:
+            self.cookies.put(response, self.cookies.visit, visit, VISIT_SECONDS)
+        return response
+
+    async def _identified(self, operation: Operation, call: Call) -> Call:
+        session = None if operation.access is Access.ANYONE else await self._session(call)
+        if session is None:
+            return call
+        return replace(call, session=session, csrf_token=self.csrf.token_for_session(session.id))
+
+    async def _session(self, call: Call) -> SignedIn | None:
+        headers = call.request.headers
+        authorization = headers.get("authorization")
+        if authorization is not None:  # cookies are then ignored altogether
+            scheme, _, secret = authorization.partition(" ")
+            if scheme.lower() != "bearer" or not secret:
+                raise NotSignedIn(reason="authorization scheme is not bearer")
+            session = await self.find_session("bearer", secret.strip())
+            if session is None:
+                raise NotSignedIn(reason="bearer token is not live")
+            if session.transport == "bearer" and sent_by_browser(headers):
+                raise Forbidden("Tokens for programs are not accepted from a browser", reason="bearer from browser")
+            return session
+        token = call.cookies.get(self.cookies.session)
+        return await self.find_session("cookie", token) if token else None
+
+    def _check_csrf(self, operation: Operation, call: Call, headers: Mapping[str, str]) -> None:
+        if "authorization" in headers and not operation.is_page:
+            return  # no browser adds that header by itself
+        self.csrf.check_sender(headers)
+        if operation.reads == FORM:
+            self.csrf.check_token(call.csrf_token, call.form_text(FIELD))
+        elif call.session is not None and not operation.claimant:
+            self.csrf.check_token(call.csrf_token, headers.get(HEADER))
+
+    def _preferences(self, request: Request, cookies: Mapping[str, str]) -> Preferences:
+        theme = cookies.get("doorward-theme", "system")
+        locale = self.pages.negotiate(request.headers.get("accept-language"), cookies.get("doorward-lang"))
+        return Preferences(locale=locale, theme=theme if theme in {"light", "dark"} else "system")
+
+    async def _refuse(self, operation: Operation, call: Call, problem: Problem) -> Response:
+        if not operation.is_page:
+            return problem_response(
+                problem,
+                public_url=self.site.public_url,
+                instance=call.request.url.path,
+                request_id=call.caller.request_id,
+            )
+        path = call.request.url.path
+        if isinstance(problem, NotSignedIn):
+            back = path if call.request.method in SAFE else "/account"
+            return redirect(f"/sign-in?next={quote(back)}")
+        if isinstance(problem, ReauthenticationNeeded):
+            return redirect(f"/confirm?next={quote(path)}")
+        if operation.again is not None and isinstance(problem, _SHOWN_IN_FORM):
+            response = await operation.again(call, problem)
+            response.status_code = problem.status
+            response.headers.update(problem.headers)
+            return response
+        return self.error_page(call, problem)
+
+    def error_page(self, call: Call, problem: Problem) -> Response:
+        """The page for a refusal that no form can show."""
+        return self.render(call, "error.html", problem.status, problem=problem, headers=problem.headers)
+
+    def render(
+        self,
+        call: Call,
+        template: str,
+        status: int = 200,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **context: Any,  # noqa: ANN401  templates take what they name
+    ) -> Response:
+        """Render a page for this visitor."""
+        if "problem" in context:
+            problem: Problem = context["problem"]
+            gettext = self.pages.gettext_for(call.preferences.locale)
+            context["problem"] = {
+                "status": problem.status,
+                "title": gettext(problem.title),
+                "detail": gettext(problem.message) % problem.params if problem.params else gettext(problem.message),
+                "request_id": call.caller.request_id,
+            }
+        body = self.pages.render(
+            template,
+            locale=call.preferences.locale,
+            theme=call.preferences.theme,
+            user=None if call.session is None else {"name": call.session.name, "uid": call.session.uid},
+            csrf_token=call.csrf_token,
+            path=call.request.url.path,
+            **context,
+        )
+        return Response(body, status, headers, "text/html")
+
+
+def _check_access(operation: Operation, session: SignedIn | None) -> None:
+    if operation.access in {Access.SIGNED_IN, Access.ADMIN} and session is None:
+        raise NotSignedIn
+    if operation.access is Access.ADMIN and session is not None and ADMIN not in session.roles:
+        raise Forbidden(reason="needs role admin")
+
+
+async def _read(request: Request, operation: Operation) -> Mapping[str, Any]:
+    """Read a body of the declared type; raises TooLarge, UnsupportedMediaType, Malformed."""
+    body = await _bounded_body(request, operation.body_limit)
+    if operation.reads is None or (not body and operation.method == "DELETE"):
+        return {}
+    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("Send the body without a content encoding")
+    if operation.reads == FORM:
+        return _form(media_type, body)
+    if media_type.strip().lower() not in {JSON, "application/merge-patch+json"} or "utf-16" in parameters.lower():
+        raise UnsupportedMediaType
+    document = strict_json.loads(body)
+    if not isinstance(document, dict):
+        raise Malformed("Send one JSON object")
+    return document
+
+
+async def _bounded_body(request: Request, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > DRAIN_LIMIT:
+            break
+        if size <= limit:
+            chunks.append(chunk)
+    if size > limit:
+        raise TooLarge
+    return b"".join(chunks)
+
+
+def _form(media_type: str, body: bytes) -> Mapping[str, str]:
+    if media_type.strip().lower() != FORM:
+        raise UnsupportedMediaType("Send this as a form")
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=MAX_FORM_FIELDS,
+        )
+    except ValueError as error:
+        raise Malformed(reason="form is not decodable") from error
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Malformed("A field is given twice")
+    return fields
