@@ -27,7 +27,9 @@ class Database(Protocol):
     async def write(self, work: Callable[[], Work[T]]) -> T:
         """Run one transaction, durable when this returns. An exception from `work` rolls back and is raised here.
 
-        `work` is called anew when the database asks for a retry, so it must have no effect outside the database.
+        `work` is called anew when the database asks for a retry, so it must have no effect outside the database. What
+        has to happen outside is hung on a query (`Query.then`): after the commit, on the event loop and in the order of
+        the queries, the `committed` of each query of the attempt that was committed is called; others are forgotten.
         """
         ...
 

@@ -1,7 +1,7 @@
 """One statement, both dialects."""
 
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -54,6 +54,15 @@ class Query:
 
     statement: Statement
     params: Mapping[str, Value]
+    committed: Callable[[], None] | None = None
+
+    def then(self, committed: Callable[[], None]) -> "Query":
+        """Ask the database to call `committed` once this query's transaction is durable, never if it rolled back.
+
+        For what must not be said before it is true, such as the log line of an audit row. It runs on the event loop,
+        before `Database.write` returns, also when the task that waits was cancelled; it must not raise.
+        """
+        return replace(self, committed=committed)
 
     def bound(self, compiled: Compiled) -> tuple[Value, ...]:
         """The values in the order of the compiled text."""
