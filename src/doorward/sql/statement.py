@@ -6,8 +6,10 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from sqlalchemy import Executable
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 T = TypeVar("T")
@@ -19,15 +21,34 @@ Work: TypeAlias = Generator["Query", Sequence[Row], T]
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """SQL text with positional places, and the parameter names in their order."""
+    """SQL text with positional places, and what fills them."""
 
     sql: str
-    names: tuple[str, ...]
-    fixed: Mapping[str, Any]
+    names: tuple[str, ...]  # one for each place, in order
+    required: frozenset[str]  # the names a query must give
+    fixed: Mapping[str, Value]  # literals of the construct
+
+    def arrange(self, params: Mapping[str, Value]) -> tuple[Value, ...]:
+        """The values in the order of the places. Raises TypeError for a missing or surplus name."""
+        if params.keys() != self.required:
+            raise TypeError(self._complaint(params))
+        values = {**self.fixed, **params} if self.fixed else params
+        return tuple([values[name] for name in self.names])
+
+    def _complaint(self, params: Mapping[str, Value]) -> str:
+        # Names only: a value may be a secret.
+        missing = sorted(self.required - params.keys())
+        surplus = sorted(params.keys() - self.required)
+        return f"missing parameters {missing}, surplus parameters {surplus} for: {self.sql}"
 
 
 class Statement:
-    """A SQLAlchemy Core construct with `bindparam` places; columns are int, text or bytes only, so rows need no processing."""
+    """A SQLAlchemy Core construct with `bindparam` places.
+
+    Columns are int, text or bytes only, so rows need no processing: JSON goes in and comes out as text on both databases.
+    Write `insert` from `doorward.sql` where ON CONFLICT is needed. Give a place a name that is no column's when an UPDATE
+    compares that column and does not set it by a place of that name (SQLAlchemy keeps those names for itself).
+    """
 
     def __init__(self, clause: Executable) -> None:
         """`clause`: select, insert, update or delete; use RETURNING where the caller must know what was touched."""
@@ -41,10 +62,10 @@ class Statement:
     @cached_property
     def postgresql(self) -> Compiled:
         """The text for PostgreSQL, in asyncpg's numbered places."""
-        return _compile(self._clause, postgresql.dialect(paramstyle="numeric_dollar"))
+        return _compile(self._clause, asyncpg.dialect())
 
     def __call__(self, **params: Value) -> "Query":
-        """Fill the places; a missing or surplus name fails when the query runs."""
+        """Fill the places; a missing or surplus name raises TypeError when the query runs."""
         return Query(self, params)
 
 
@@ -66,12 +87,18 @@ class Query:
 
     def bound(self, compiled: Compiled) -> tuple[Value, ...]:
         """The values in the order of the compiled text."""
-        return tuple(self.params[name] if name in self.params else compiled.fixed[name] for name in compiled.names)
+        return compiled.arrange(self.params)
 
 
 def _compile(clause: Executable, dialect: DefaultDialect) -> Compiled:
     assert isinstance(clause, ClauseElement)
-    compiled = clause.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-    names = tuple(getattr(compiled, "positiontup", None) or ())
-    fixed = {name: value for name, value in compiled.params.items() if value is not None}
-    return Compiled(str(compiled), names, fixed)
+    compiled = clause.compile(dialect=dialect)
+    assert isinstance(compiled, SQLCompiler)
+    required = frozenset(name for name, place in compiled.binds.items() if place.required and name == place.key)
+    if any(compiled.binds[name].expanding for name in required):
+        message = "a list of unknown length has no fixed places: give IN a literal list or a subquery"
+        raise TypeError(message)
+    # A literal list (`column.in_([...])`) becomes one place for each of its values.
+    expanded = compiled.construct_expanded_state(dict.fromkeys(required), escape_names=False)
+    fixed = {name: value for name, value in expanded.parameters.items() if name not in required}
+    return Compiled(expanded.statement, tuple(expanded.positiontup or ()), required, fixed)

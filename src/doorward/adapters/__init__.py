@@ -1,0 +1,1 @@
+"""One file for each technology; only `app.py` imports them."""
