@@ -1,0 +1,57 @@
+# Doorward for those who run it from its sources and those who work on it. `make` lists what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest -n 2
+
+.PHONY: help serve demo setup test fast check fix bench faults evidence lock tools
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: setup ## Start Doorward on http://localhost:8000 (ARGS="--port 8001" and so on)
+	@exec $(BIN)/doorward serve $(ARGS)
+
+demo: setup ## The same with the fitness example: its custom fields and a leaderboard
+	@exec $(BIN)/doorward serve --config examples/fitness/doorward.toml --data build/demo $(ARGS)
+
+setup: ## Build .venv from the hash-locked list
+	@scripts/setup runtime
+
+test: tools ## Run every test; YES=1 (as root) installs what they need from Debian
+	@scripts/debian-packages test
+	@scripts/test-tools
+	@$(PYTEST) $(ARGS)
+
+fast: tools ## The tests that need neither patience nor a browser
+	@$(PYTEST) -m "not slow and not browser" $(ARGS)
+
+check: tools ## Lint (all rules), types and the order of imports
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fix: tools ## Let the linter and the formatter mend what they can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: tools ## Speed, as ratios within one run
+	@scripts/debian-packages bench
+	@$(BIN)/python -m bench $(ARGS)
+
+faults: tools ## Kill the server in the middle of its work, 200 times
+	@scripts/debian-packages test
+	@$(BIN)/pytest -m slow -k "kill" --rounds 200 $(ARGS)
+
+evidence: tools ## Which tests answer which requirement of OWASP ASVS 5.0
+	@$(BIN)/python scripts/evidence.py
+
+lock: tools ## Resolve the dependencies anew and write requirements/*.lock (ARGS=--upgrade for the newest)
+	@scripts/lock $(ARGS)
+
+tools: setup
+	@scripts/setup dev
