@@ -4,6 +4,7 @@ The room promises that no session starts but through `Sessions.finish`, that a t
 that an ended session is refused within a second by every worker and node.
 """
 
+from doorward.sessions.devices import describe
 from doorward.sessions.model import (
     FRESH_SECONDS,
     PROFILES,
@@ -14,17 +15,24 @@ from doorward.sessions.model import (
     Transport,
     password_proof,
 )
+from doorward.sessions.routes import CURRENT, CurrentSessionLane, SessionCookies, SessionRoutes, session_of
 from doorward.sessions.service import BEARER_PREFIX, Sessions
 
 __all__ = [
     "BEARER_PREFIX",
+    "CURRENT",
     "FRESH_SECONDS",
     "PROFILES",
+    "CurrentSessionLane",
     "NeedsAuthenticator",
     "Outcome",
     "Session",
+    "SessionCookies",
+    "SessionRoutes",
     "Sessions",
     "SignedIn",
     "Transport",
+    "describe",
     "password_proof",
+    "session_of",
 ]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from doorward.kernel.instant import Instant
@@ -23,6 +23,7 @@ class Cached:
     session: Session
     body: bytes
     seen_at: Instant
+    prepared: Sequence[tuple[bytes, bytes]] | None = None  # response headers, made at the first hit
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class SessionCache:
     """Least recently used sessions go first. Found by token digest; dropped by session or by user."""
 
     size: int = MAX_CACHED
+    drops: int = 0  # a reader that began before a drop must not put back what was dropped
     _by_digest: OrderedDict[bytes, Cached] = field(default_factory=OrderedDict)
     _digest_of: dict[str, bytes] = field(default_factory=dict)
     _of_user: dict[str, set[str]] = field(default_factory=dict)
@@ -57,10 +59,12 @@ class SessionCache:
 
     def drop_session(self, session_id: str) -> None:
         """Forget one session."""
+        self.drops += 1
         self._forget(self._digest_of.get(session_id))
 
     def drop_user(self, user_id: str) -> None:
         """Forget every session of a user."""
+        self.drops += 1
         for session_id in tuple(self._of_user.get(user_id, ())):
             self._forget(self._digest_of.get(session_id))
 
@@ -74,6 +78,7 @@ class SessionCache:
 
     def clear(self) -> None:
         """Forget everything."""
+        self.drops += 1
         self._by_digest.clear()
         self._digest_of.clear()
         self._of_user.clear()

@@ -130,14 +130,14 @@ class Sessions:
         return entry
 
     async def _load(self, digest: bytes) -> Session | None:
-        now = self.clock.now()
+        now, drops = self.clock.now(), self.cache.drops
         found = await self.db.read(store.find_by_digest(digest))
         if found is None or not found.live(now, self.profile):
             return None
         if now - found.last_seen_at >= TOUCH_EVERY:
             await self.db.write(lambda: store.update_last_seen(found.id, now))
             found = replace(found, last_seen_at=now)
-        if self.feed.fresh(now):
+        if self.feed.fresh(now) and self.cache.drops == drops:
             body = _encode(found.as_json(self.csrf_token(found.id)))
             self.cache.put(digest, Cached(found, body, found.last_seen_at))
         return found

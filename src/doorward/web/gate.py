@@ -1,7 +1,7 @@
 """What stands between a request and its handler: body, session, sender, access, in this order."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -13,6 +13,7 @@ from doorward.kernel import strict_json
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import (
     CsrfRefused,
+    FieldError,
     Forbidden,
     Invalid,
     InvalidCredentials,
@@ -25,8 +26,9 @@ from doorward.kernel.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from doorward.web.cookies import VISIT_SECONDS, Cookies
+from doorward.web.cookies import PREFERENCE_SECONDS, VISIT_SECONDS, Cookies
 from doorward.web.csrf import FIELD, HEADER, Csrf, sent_by_browser
+from doorward.web.forms import FormField
 from doorward.web.origins import Site
 from doorward.web.pages import Pages
 from doorward.web.problems import problem_response
@@ -34,6 +36,7 @@ from doorward.web.routing import FORM, JSON, Access, Call, Operation, Preference
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 ADMIN = "admin"
+THEMES = ("system", "light", "dark")
 # Past the limit a body is read and thrown away up to here, so that a slow sender still hears the answer.
 DRAIN_LIMIT = 32 * 1024 * 1024
 MAX_FORM_FIELDS = 200
@@ -108,7 +111,7 @@ class Gate:
     def _preferences(self, request: Request, cookies: Mapping[str, str]) -> Preferences:
         theme = cookies.get("doorward-theme", "system")
         locale = self.pages.negotiate(request.headers.get("accept-language"), cookies.get("doorward-lang"))
-        return Preferences(locale=locale, theme=theme if theme in {"light", "dark"} else "system")
+        return Preferences(locale=locale, theme=theme if theme in THEMES else "system")
 
     async def _refuse(self, operation: Operation, call: Call, problem: Problem) -> Response:
         if not operation.is_page:
@@ -131,9 +134,50 @@ class Gate:
             return response
         return self.error_page(call, problem)
 
+    def keep_preferences(self, response: Response, theme: str, locale: str) -> None:
+        """Remember how this browser wants pages; unknown wishes are dropped."""
+        for name, value, known in (
+            ("doorward-theme", theme, THEMES), ("doorward-lang", locale, tuple(self.pages.locales)),
+        ):
+            if value in known:
+                self.cookies.put(response, name, value, PREFERENCE_SECONDS)
+
     def error_page(self, call: Call, problem: Problem) -> Response:
         """The page for a refusal that no form can show."""
         return self.render(call, "error.html", problem.status, problem=problem, headers=problem.headers)
+
+    def form(
+        self,
+        call: Call,
+        template: str,
+        fields: Sequence[FormField],
+        problem: Problem | None,
+        **context: Any,  # noqa: ANN401  templates take what they name
+    ) -> Response:
+        """Render a form; a problem goes into the summary on top and beside its field (UX-03)."""
+        gettext = self.pages.gettext_for(call.preferences.locale)
+
+        def said(message: str, params: Mapping[str, Any]) -> str:
+            return gettext(message) % params if params else gettext(message)
+
+        wrong = _field_errors(problem)
+        shown = [
+            replace(field, error=said(wrong[field.name].message, wrong[field.name].params))
+            if field.name in wrong else field
+            for field in fields
+        ]
+        names = {field.name for field in fields}
+        errors = [(name if name in names else "", said(e.message, e.params)) for name, e in wrong.items()]
+        if problem is not None and not errors:
+            errors = [("", said(problem.message, problem.params))]
+        return self.render(
+            call,
+            template,
+            fields=shown,
+            errors=errors,
+            retry_after_seconds=problem.retry_after_seconds if isinstance(problem, RateLimited | Unavailable) else None,
+            **context,
+        )
 
     def render(
         self,
@@ -164,6 +208,10 @@ class Gate:
             **context,
         )
         return Response(body, status, headers, "text/html")
+
+
+def _field_errors(problem: Problem | None) -> dict[str, FieldError]:
+    return {error.field: error for error in problem.errors} if isinstance(problem, Invalid) else {}
 
 
 def _check_access(operation: Operation, session: SignedIn | None) -> None:

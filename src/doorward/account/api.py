@@ -1,0 +1,163 @@
+"""The users API: directory and leaderboard, one user, oneself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from doorward.account.service import ADMIN, Account
+from doorward.kernel.errors import FieldError, Forbidden, Invalid, NotFound
+from doorward.sessions import session_of
+from doorward.users import Directory, Schema, User
+from doorward.web.gate import Gate
+from doorward.web.routing import JSON, Access, Answer, Call, JsonSchema, Operation, json_response, no_content
+from doorward.web.schemas import problems
+
+BODY_LIMIT = 64 * 1024
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+
+_ID: JsonSchema = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+_LIST_PARAMETERS: Sequence[JsonSchema] = (
+    {
+        "name": "sort", "in": "query", "schema": {"type": "string"}, "example": "-coins",
+        "description": "A sortable field; a leading minus turns the order round. Ranks come with it, ties share one.",
+    },
+    {
+        "name": "limit", "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    },
+    {"name": "cursor", "in": "query", "schema": {"type": "string"}, "description": "`next_cursor` of the page before."},
+)
+_DELETE_BODY: JsonSchema = {
+    "type": "object",
+    "properties": {"password": {"type": "string", "format": "password"}},
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UsersApi:
+    """JSON over users, for members; each answer holds only what its reader may see."""
+
+    gate: Gate
+    account: Account
+    directory: Directory
+    schema: Schema
+    directory_open: str  # members | public | off
+
+    def operations(self) -> Sequence[Operation]:
+        """Every operation under /api/users but sign-up and sign-in."""
+        user = Answer("The user, as far as the caller may see", self.schema.json_schema("user"))
+        changes = self.schema.json_schema("update")
+        reading = Access.OPTIONAL if self.directory_open == "public" else Access.SIGNED_IN
+        written = {200: user, **problems(400, 401, 403, 404, 413, 415)}
+        merge = "Fields that are absent stay as they are. `id` may be sent when it equals the path."
+        return (
+            Operation(
+                "GET", "/api/users", self.get_users, reading, "Members' directory and leaderboard", "Users",
+                answers={200: Answer("One page", self.schema.json_schema("page")), **problems(400, 401)},
+                parameters=_LIST_PARAMETERS,
+            ),
+            Operation("GET", "/api/users/me", self.get_me, Access.SIGNED_IN, "Yourself", "Users",
+                      answers={200: user, **problems(401)}),
+            Operation("PATCH", "/api/users/me", self.put_me, Access.SIGNED_IN, "Change yourself", "Users", JSON,
+                      changes, BODY_LIMIT, written, description=merge),
+            Operation("PUT", "/api/users/me", self.put_me, Access.SIGNED_IN, "Change yourself", "Users", JSON,
+                      changes, BODY_LIMIT, written, description=merge),
+            Operation("DELETE", "/api/users/me", self.delete_me, Access.SIGNED_IN, "Delete yourself", "Users", JSON,
+                      _DELETE_BODY, answers={204: Answer("Deleted"), **problems(401, 403, 429)}),
+            Operation("GET", "/api/users/{id}", self.get_user, reading, "One user", "Users",
+                      answers={200: user, **problems(401, 404)}, parameters=(_ID,)),
+            Operation("PATCH", "/api/users/{id}", self.put_user, Access.SIGNED_IN, "Change a user", "Users", JSON,
+                      changes, BODY_LIMIT, written, (_ID,), merge),
+            Operation("PUT", "/api/users/{id}", self.put_user, Access.SIGNED_IN, "Change a user", "Users", JSON,
+                      changes, BODY_LIMIT, written, (_ID,), merge),
+            Operation(
+                "DELETE", "/api/users/{id}", self.delete_user, Access.SIGNED_IN, "Delete a user", "Users", JSON,
+                _DELETE_BODY, answers={204: Answer("Deleted"), **problems(401, 403, 404, 409, 429)}, parameters=(_ID,),
+                description="Your own record after a password given in the body or within the last ten minutes; "
+                "an administrator any.",
+            ),
+        )
+
+    async def get_users(self, call: Call) -> Response:
+        """One page of the directory."""
+        if self.directory_open == "off" and (call.session is None or ADMIN not in call.session.roles):
+            raise Forbidden(reason="directory is off")
+        query = call.query
+        page = await self.directory.page(
+            sort=query.get("sort"),
+            limit=_limit(query.get("limit")),
+            cursor=query.get("cursor"),
+            viewer_id=None if call.session is None else call.session.user_id,
+            admin=call.session is not None and ADMIN in call.session.roles,
+        )
+        return json_response(page.as_json())
+
+    async def get_user(self, call: Call) -> Response:
+        """One user, with what the caller may see."""
+        if call.session is None:
+            user = await self.account.users.find(call.path("id"))
+            if user is None or user.status != "active":
+                raise NotFound
+            return json_response(self.schema.visible(user, "public"))
+        if self.directory_open == "off" and call.path("id") != call.session.user_id and ADMIN not in call.session.roles:
+            raise NotFound(reason="directory is off")
+        return self._answer(call, await self.account.find(session_of(call), call.path("id")))
+
+    async def get_me(self, call: Call) -> Response:
+        """Oneself."""
+        session = session_of(call)
+        return self._answer(call, await self.account.find(session, session.user_id))
+
+    async def put_user(self, call: Call) -> Response:
+        """Change a record; own, or anybody's for an administrator."""
+        return self._answer(
+            call, await self.account.update(session_of(call), call.path("id"), call.body, call.caller)
+        )
+
+    async def put_me(self, call: Call) -> Response:
+        """Change one's own record."""
+        session = session_of(call)
+        return self._answer(call, await self.account.update(session, session.user_id, call.body, call.caller))
+
+    async def delete_user(self, call: Call) -> Response:
+        """Delete a record."""
+        return await self._delete(call, call.path("id"))
+
+    async def delete_me(self, call: Call) -> Response:
+        """Delete one's own record."""
+        return await self._delete(call, session_of(call).user_id)
+
+    async def _delete(self, call: Call, user_id: str) -> Response:
+        session = session_of(call)
+        unknown = [
+            FieldError(name, "unknown_field", "This field is not known here") for name in call.body if name != "password"
+        ]
+        password = call.body.get("password")
+        if password is not None and not isinstance(password, str):
+            unknown.append(FieldError("password", "wrong_type", "This must be text"))
+        if unknown:
+            raise Invalid(unknown)
+        await self.account.delete(session, user_id, password, call.caller)
+        response = no_content()
+        if user_id == session.user_id:
+            self.gate.cookies.drop(response, self.gate.cookies.session)
+            response.headers["clear-site-data"] = '"cache", "storage"'
+        return response
+
+    def _answer(self, call: Call, user: User) -> Response:
+        session = call.signed_in
+        viewer = "admin" if ADMIN in session.roles else "self" if user.id == session.user_id else "member"
+        return json_response(self.schema.visible(user, viewer))
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_LIMIT)) and 1 <= int(text) <= MAX_LIMIT):
+        raise Invalid(
+            [FieldError("limit", "out_of_range", "Choose a number from 1 to %(maximum)s", {"maximum": MAX_LIMIT})]
+        )
+    return int(text)

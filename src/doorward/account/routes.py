@@ -1,0 +1,227 @@
+"""The hosted account pages."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.responses import Response
+
+from doorward.account.service import ADMIN, Account
+from doorward.kernel.errors import FieldError, Invalid, NotFound, Problem
+from doorward.kernel.instant import to_rfc3339
+from doorward.sessions import SessionCookies, Sessions, describe, session_of
+from doorward.users import Directory, Schema
+from doorward.web.forms import FormField
+from doorward.web.gate import Gate
+from doorward.web.origins import local_path
+from doorward.web.routing import FORM, Access, Call, Operation, redirect
+
+BODY_LIMIT = 64 * 1024
+PAGE_ROWS = 25
+
+NOTICES = {  # shown after a redirect; the query names one, it never carries text
+    "welcome": "Welcome! Your account is ready.",
+    "saved": "Your changes are saved.",
+    "password": "Your password is changed. Other devices have been signed out.",
+    "ended": "That session has ended.",
+    "others": "All other sessions have ended.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRoutes:
+    """Home, profile, password, sessions, deletion, members, preferences."""
+
+    gate: Gate
+    account: Account
+    sessions: Sessions
+    cookies: SessionCookies
+    directory: Directory
+    schema: Schema
+    directory_open: str
+
+    def operations(self) -> Sequence[Operation]:
+        """Every page of the room and what its forms post to."""
+
+        def page(path: str, handler: Any, title: str, access: Access = Access.SIGNED_IN) -> Operation:  # noqa: ANN401
+            return Operation("GET", path, handler, access, title)
+
+        def form(path: str, handler: Any, title: str, again: Any = None) -> Operation:  # noqa: ANN401
+            return Operation(
+                "POST", path, handler, Access.SIGNED_IN, title, reads=FORM, again=again, body_limit=BODY_LIMIT
+            )
+
+        return (
+            page("/", self.get_home, "Home", Access.OPTIONAL),
+            page("/account", self.get_profile, "Your account"),
+            form("/account/profile", self.post_profile, "Save your profile", self.show_profile),
+            page("/account/password", self.get_password, "Password"),
+            form("/account/password", self.post_password, "Change your password", self.show_password),
+            page("/account/sessions", self.get_sessions, "Sessions"),
+            form("/account/sessions/{id}/end", self.post_end, "End a session"),
+            form("/account/sessions/end-others", self.post_end_others, "End all other sessions"),
+            page("/account/delete", self.get_delete, "Delete your account"),
+            form("/account/delete", self.post_delete, "Delete your account", self.show_delete),
+            page("/members", self.get_members, "Members"),
+            Operation(
+                "POST", "/preferences", self.post_preferences, Access.OPTIONAL, "Language and theme", reads=FORM
+            ),
+        )
+
+    async def get_home(self, call: Call) -> Response:
+        """The front page; someone signed in goes to their account."""
+        return redirect("/account") if call.session is not None else self.gate.render(call, "home.html")
+
+    # Profile ----------------------------------------------------------------------------------------------------
+
+    async def get_profile(self, call: Call) -> Response:
+        """The profile form."""
+        return await self.show_profile(call, None)
+
+    async def show_profile(self, call: Call, problem: Problem | None) -> Response:
+        """The profile as it is, or as it was just typed."""
+        session = session_of(call)
+        user = await self.account.find(session, session.user_id)
+        fields = self.schema.form_fields("profile", user)
+        if problem is not None:
+            fields = [replace(field, value=call.form_text(field.name)) for field in fields]
+        shown = {"email": user.email, "email_verified": user.email_verified}
+        return self.gate.form(
+            call, "profile.html", fields, problem, notice=_notice(call, problem),
+            facts=self.schema.facts(user), **shown,
+        )
+
+    async def post_profile(self, call: Call) -> Response:
+        """Save the profile."""
+        session = session_of(call)
+        body = self.schema.from_form(call.body, "profile")
+        await self.account.update(session, session.user_id, body, call.caller)
+        return redirect("/account?saved=1")
+
+    # Password ---------------------------------------------------------------------------------------------------
+
+    async def get_password(self, call: Call) -> Response:
+        """The password form."""
+        return await self.show_password(call, None)
+
+    async def show_password(self, call: Call, problem: Problem | None) -> Response:
+        """The form, and why a new password is wanted, if it is."""
+        session = session_of(call)
+        policy = self.account.passwords.policy
+        fields = [
+            FormField("current_password", "Current password", "password", required=True,
+                      autocomplete="current-password"),
+            FormField(
+                "new_password", "New password", "password", required=True, autocomplete="new-password",
+                hint="At least %(minimum)s characters. A few words that only you would put together work well.",
+                params={"minimum": policy.minimum_length}, attributes={"minlength": str(policy.minimum_length)},
+            ),
+        ]
+        wanted = await self.account.passwords.change_wanted(session.user_id)
+        return self.gate.form(
+            call, "password.html", fields, problem, notice=_notice(call, problem), change_wanted=wanted,
+            username=session.uid,
+        )
+
+    async def post_password(self, call: Call) -> Response:
+        """Change the password."""
+        session = session_of(call)
+        typed = {name: call.form_text(name) for name in ("current_password", "new_password")}
+        missing = [FieldError(name, "required", "Enter a password") for name, text in typed.items() if not text]
+        if missing:
+            raise Invalid(missing)
+        token = await self.account.change_password(
+            session, typed["current_password"], typed["new_password"], call.caller
+        )
+        response = redirect("/account/password?password=1")
+        self.cookies.attach_token(response, session, token)
+        return response
+
+    # Sessions ---------------------------------------------------------------------------------------------------
+
+    async def get_sessions(self, call: Call) -> Response:
+        """Where the user is signed in."""
+        current = session_of(call)
+        rows = [
+            {
+                "id": session.id, "device": describe(session.user_agent), "address": session.address,
+                "last_seen": to_rfc3339(session.last_seen_at), "created": to_rfc3339(session.created_at),
+                "current": session.id == current.id,
+            }
+            for session in await self.sessions.list_of(current.user_id)
+        ]
+        return self.gate.render(call, "sessions.html", sessions=rows, notice=_notice(call, None))
+
+    async def post_end(self, call: Call) -> Response:
+        """End one session; one that is gone already is as good as ended."""
+        session = session_of(call)
+        if call.path("id") not in {other.id for other in await self.sessions.list_of(session.user_id)}:
+            return redirect("/account/sessions?ended=1")
+        await self.sessions.end(call.path("id"), session.user_id, call.caller)
+        return redirect("/sign-in" if call.path("id") == session.id else "/account/sessions?ended=1")
+
+    async def post_end_others(self, call: Call) -> Response:
+        """End every session but this one."""
+        session = session_of(call)
+        await self.sessions.end_others(session.user_id, session.id, call.caller)
+        return redirect("/account/sessions?others=1")
+
+    # Deletion ---------------------------------------------------------------------------------------------------
+
+    async def get_delete(self, call: Call) -> Response:
+        """The deletion form."""
+        return await self.show_delete(call, None)
+
+    async def show_delete(self, call: Call, problem: Problem | None) -> Response:
+        """The form, and what deletion means."""
+        fields = [
+            FormField("password", "Password", "password", required=True, autocomplete="current-password"),
+            FormField("confirm", "I understand that my account and everything in it will be gone", "checkbox",
+                      required=True),
+        ]
+        return self.gate.form(call, "delete.html", fields, problem, username=call.signed_in.uid)
+
+    async def post_delete(self, call: Call) -> Response:
+        """Delete the account."""
+        session = session_of(call)
+        errors = []
+        if not call.form_text("password"):
+            errors.append(FieldError("password", "required", "Enter your password"))
+        if not call.form_text("confirm"):
+            errors.append(FieldError("confirm", "required", "Tick the box if you want to delete your account"))
+        if errors:
+            raise Invalid(errors)
+        await self.account.delete_with_password(session, call.form_text("password"), call.caller)
+        response = redirect("/")
+        self.gate.cookies.drop(response, self.gate.cookies.session)
+        response.headers["clear-site-data"] = '"cache", "storage"'
+        return response
+
+    # Members ----------------------------------------------------------------------------------------------------
+
+    async def get_members(self, call: Call) -> Response:
+        """The directory as a page: a leaderboard when sorted by a sortable field."""
+        session = session_of(call)
+        if self.directory_open == "off" and ADMIN not in session.roles:
+            raise NotFound(reason="directory is off")
+        query = call.query
+        sort = query.get("sort") or self.directory.default_sort
+        page = await self.directory.page(
+            sort=sort, limit=PAGE_ROWS, cursor=query.get("cursor"), viewer_id=session.user_id,
+            admin=ADMIN in session.roles,
+        )
+        return self.gate.render(call, "members.html", members=page, sort=sort, own_id=session.user_id)
+
+    async def post_preferences(self, call: Call) -> Response:
+        """Keep language and theme in this browser."""
+        response = redirect(local_path(call.form_text("return_to"), "/"))
+        self.gate.keep_preferences(response, call.form_text("theme"), call.form_text("lang"))
+        return response
+
+
+def _notice(call: Call, problem: Problem | None) -> str | None:
+    if problem is not None:
+        return None
+    shown: Mapping[str, str] = {name: text for name, text in NOTICES.items() if name in call.request.query_params}
+    return next(iter(shown.values()), None)
+

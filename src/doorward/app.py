@@ -1,0 +1,246 @@
+"""The composition root: the only file that knows every room and every adapter.
+
+`open_services` builds the rooms on an opened database for the command line; `build` puts HTTP in front of them.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from doorward.account import Account, AccountRoutes, UsersApi
+from doorward.adapters.argon2 import Argon2Hasher
+from doorward.adapters.clock import SystemClock
+from doorward.adapters.database_limiter import DatabaseLimiter
+from doorward.adapters.memory_limiter import MemoryLimiter
+from doorward.adapters.postgres import PostgresDatabase
+from doorward.adapters.sealing import KeyFileSealer
+from doorward.adapters.sqlite import SqliteDatabase
+from doorward.audit import AuditTrail
+from doorward.authenticators import PasswordPolicy, PasswordService
+from doorward.config import Settings
+from doorward.datadir import DataDir
+from doorward.kernel.errors import Problem
+from doorward.kernel.limits import Limits, load_limits
+from doorward.ports import Clock, Database, Limiter, Sealer
+from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
+from doorward.setup import Setup, SetupRoutes
+from doorward.signin import SignIn, SignInRoutes
+from doorward.signup import SignUp, SignUpRoutes
+from doorward.sql import migrate
+from doorward.tokens import AccessTokens, SigningKeys
+from doorward.users import Directory, Schema, UsersService, index_statements
+from doorward.web.cookies import Cookies
+from doorward.web.csrf import Csrf
+from doorward.web.front import Front
+from doorward.web.gate import Gate
+from doorward.web.openapi import describe_api
+from doorward.web.origins import Site
+from doorward.web.pages import Pages
+from doorward.web.routing import JSON, Operation
+from doorward.web.system import LIVE, SystemRoutes, fixed_lane, static_lanes
+
+PURGE_EVERY_SECONDS = 600
+_log = structlog.get_logger("doorward")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Every room's service on one database."""
+
+    settings: Settings
+    db: Database
+    clock: Clock
+    sealer: Sealer
+    hasher: Argon2Hasher
+    audit: AuditTrail
+    schema: Schema
+    users: UsersService
+    directory: Directory
+    passwords: PasswordService
+    sessions: Sessions
+    keys: SigningKeys
+    tokens: AccessTokens
+    sign_up: SignUp
+    sign_in: SignIn
+    account: Account
+    setup: Setup
+    csrf: Csrf
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, data: DataDir, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """Open the database (creating and upgrading what is missing) and wire the rooms; closes all of it at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+        db = await open_database(settings, data)
+        stack.push_async_callback(db.close)
+        await migrate.upgrade(db, extra=index_statements(settings.fields, db.dialect))
+        hasher = Argon2Hasher(memory_kib=settings.password.memory_kib, time_cost=settings.password.time_cost)
+        stack.callback(hasher.close)
+        yield wire(settings, data, db, hasher, clock or SystemClock())
+
+
+async def open_database(settings: Settings, data: DataDir) -> SqliteDatabase | PostgresDatabase:
+    """The database that the settings name; by default SQLite in the data directory."""
+    if settings.database.url is None:
+        return await SqliteDatabase.open(data.database)
+    return await PostgresDatabase.open(settings.database.url)
+
+
+def wire(settings: Settings, data: DataDir, db: Database, hasher: Argon2Hasher, clock: Clock) -> Services:
+    """Give every room what it needs."""
+    site = Site.at(settings.public_url, settings.server.trusted_proxies)
+    sealer = KeyFileSealer.open_or_create(data.sealing_key)
+    csrf = Csrf(site, sealer)
+    audit = AuditTrail(sealer, clock)
+    limits = load_limits(settings.limits)
+    limiter = _limiter(settings, limits, db, clock, sealer)
+    sessions = Sessions(
+        db, clock, audit, PROFILES[settings.sessions.profile], csrf.token_for_session
+    )
+    schema = Schema(settings.fields, settings.users.read)
+    users = UsersService(db, clock, audit, schema, sessions.revoke_user)
+    policy = PasswordPolicy(minimum_length=settings.password.minimum_length)
+    passwords = PasswordService(
+        db, clock, hasher, limiter, sealer, audit, policy, limits=limits, fail_device=sessions.fail_device
+    )
+    keys = SigningKeys(db, clock, sealer)
+    sign_up = SignUp(clock, limiter, users, passwords, sessions, audit)
+    return Services(
+        settings=settings, db=db, clock=clock, sealer=sealer, hasher=hasher, audit=audit, schema=schema, users=users,
+        directory=Directory(db, schema), passwords=passwords, sessions=sessions, keys=keys,
+        tokens=AccessTokens(keys, site.public_url, clock), sign_up=sign_up,
+        sign_in=SignIn(db, clock, users, passwords, sessions, audit),
+        account=Account(db, clock, users, passwords, sessions, audit),
+        setup=Setup(db, clock, users, sign_up, audit), csrf=csrf,
+    )
+
+
+def _limiter(settings: Settings, limits: Limits, db: Database, clock: Clock, sealer: Sealer) -> Limiter:
+    """Buckets in memory, unless several processes share the load."""
+    if settings.server.workers > 1 or settings.database.url is not None:
+        return DatabaseLimiter(db, clock, sealer, limits)
+    return MemoryLimiter(clock, limits)
+
+
+class App:
+    """The ASGI application: opens everything at lifespan start-up, closes it at shutdown."""
+
+    def __init__(self, settings: Settings, data: DataDir, clock: Clock | None = None) -> None:
+        """Build nothing yet: databases and keys belong to the event loop that will serve."""
+        self._settings = settings
+        self._data = data
+        self._clock = clock
+        self._front: Front | None = None
+        self.services: Services | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection or the lifespan."""
+        if scope["type"] == "http" and self._front is not None:
+            await self._front(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self.running():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Problem as problem:
+            await send({"type": "lifespan.startup.failed", "message": problem.detail})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Services]:
+        """Open everything and serve until the block ends; for servers, and for tests in process."""
+        async with open_services(self._settings, self._data, self._clock) as services, contextlib.AsyncExitStack() as s:
+            await services.keys.ready()
+            await services.sessions.start()
+            s.push_async_callback(services.sessions.stop)
+            purger = asyncio.create_task(_purge(services), name="purge")
+            s.callback(purger.cancel)
+            self.services = services
+            self._front = front(services)
+            yield services
+
+
+def build(settings: Settings, data: DataDir) -> App:
+    """The application for a server."""
+    return App(settings, data)
+
+
+def front(services: Services) -> Front:
+    """HTTP over the rooms."""
+    settings = services.settings
+    site = services.csrf.site
+    pages = Pages(settings.site.name, support=settings.site.support, directory=settings.users.directory)
+    gate = Gate(site, Cookies(site.secure), services.csrf, pages, partial(find_session, services))
+    rooms = operations(services, gate, site)
+    lanes = {
+        **static_lanes(pages.static_files()),
+        "/livez": fixed_lane(JSON, LIVE),
+        CURRENT: CurrentSessionLane(services.sessions, gate.cookies.session),
+    }
+    return Front(gate, rooms, lanes)
+
+
+def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, ...]:
+    """The whole route table."""
+    settings, schema = services.settings, services.schema
+    cookies = SessionCookies(gate, services.sessions)
+    shown = settings.users.directory
+    found: list[Operation] = []
+
+    def api_document() -> dict[str, object]:
+        return describe_api(
+            found, title=settings.site.name, public_url=site.public_url, session_cookie=gate.cookies.session
+        )
+
+    async def database_answers() -> None:
+        await services.db.search(migrate.find_version())
+
+    system = SystemRoutes(gate, {"database": database_answers}, services.keys.jwks, api_document)
+    found.extend(
+        (
+            *SignUpRoutes(gate, services.sign_up, cookies, schema).operations(),
+            *SignInRoutes(gate, services.sign_in, cookies, services.tokens, site.public_url).operations(),
+            *SessionRoutes(gate, services.sessions).operations(),
+            *UsersApi(gate, services.account, services.directory, schema, shown).operations(),
+            *AccountRoutes(
+                gate, services.account, services.sessions, cookies, services.directory, schema, shown
+            ).operations(),
+            *SetupRoutes(gate, services.setup, cookies, schema).operations(),
+            *system.operations(),
+        )
+    )
+    return tuple(found)
+
+
+async def find_session(services: Services, transport: str, secret: str) -> Session | None:
+    """The live session behind a cookie, a bearer token or a JWT of ours that names it."""
+    if transport == "cookie":
+        return await services.sessions.find(secret, "cookie")
+    if secret.count(".") == 2:  # noqa: PLR2004  a JWS has three parts (RFC 7515 §7.1)
+        claims = services.tokens.verify(secret, services.csrf.site.public_url)
+        return await services.sessions.find_by_id(claims.sid)
+    return await services.sessions.find(secret, "bearer")
+
+
+async def _purge(services: Services) -> None:
+    """Forget, now and then, what has expired. A failure is logged and tried again: nothing depends on it."""
+    while True:
+        await asyncio.sleep(PURGE_EVERY_SECONDS)
+        try:
+            await services.sessions.purge()
+            await services.passwords.purge()
+        except Problem as problem:
+            _log.warning("purge_failed", reason=problem.reason)

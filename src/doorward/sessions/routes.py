@@ -1,0 +1,171 @@
+"""HTTP of sessions: the current one, the list, the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.requests import cookie_parser
+from starlette.responses import Response
+from starlette.types import Scope, Send
+
+from doorward.kernel.errors import Forbidden
+from doorward.kernel.instant import SECOND, to_rfc3339
+from doorward.sessions.devices import describe
+from doorward.sessions.model import Session, SignedIn
+from doorward.sessions.service import Sessions
+from doorward.web.cookies import DEVICE_SECONDS
+from doorward.web.gate import Gate
+from doorward.web.headers import prepared
+from doorward.web.routing import FORM, Access, Answer, Call, Operation, json_response, no_content, redirect
+from doorward.web.schemas import SESSION, SESSIONS, problems
+
+CURRENT = "/api/sessions/current"
+SESSION_IN_PATH = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRoutes:
+    """The API and the page's form targets."""
+
+    gate: Gate
+    sessions: Sessions
+
+    def operations(self) -> Sequence[Operation]:
+        """Every operation of the room."""
+        return (
+            Operation(
+                "GET", CURRENT, self.get_current, Access.SIGNED_IN, "The current session", "Sessions",
+                answers={200: Answer("The session behind this request", SESSION), **problems(401, 503)},
+            ),
+            Operation(
+                "DELETE", CURRENT, self.delete_current, Access.SIGNED_IN, "Sign out", "Sessions",
+                answers={204: Answer("Signed out"), **problems(401, 403)},
+            ),
+            Operation(
+                "GET", "/api/sessions", self.get_sessions, Access.SIGNED_IN, "Your sessions", "Sessions",
+                answers={200: Answer("Live sessions, latest used first", SESSIONS), **problems(401)},
+            ),
+            Operation(
+                "DELETE", "/api/sessions/{id}", self.delete_session, Access.SIGNED_IN, "End one of your sessions",
+                "Sessions", answers={204: Answer("Ended"), **problems(401, 403, 404)}, parameters=(SESSION_IN_PATH,),
+            ),
+            Operation("POST", "/sign-out", self.post_sign_out, Access.OPTIONAL, "Sign out", reads=FORM),
+        )
+
+    async def get_current(self, call: Call) -> Response:
+        """The session behind the request, with the CSRF token that goes with it."""
+        session = session_of(call)
+        return json_response(session.as_json(self.gate.csrf.token_for_session(session.id)))
+
+    async def get_sessions(self, call: Call) -> Response:
+        """The caller's live sessions."""
+        current = session_of(call)
+        found = await self.sessions.list_of(current.user_id)
+        return json_response({"data": [_as_json(session, current) for session in found]})
+
+    async def delete_current(self, call: Call) -> Response:
+        """Sign out."""
+        await self._end(call, session_of(call).id)
+        return self._signed_out(no_content())
+
+    async def delete_session(self, call: Call) -> Response:
+        """End one session of the caller's own."""
+        current = session_of(call)
+        session_id = current.id if call.path("id") == "current" else call.path("id")
+        await self._end(call, session_id)
+        return self._signed_out(no_content()) if session_id == current.id else no_content()
+
+    async def post_sign_out(self, call: Call) -> Response:
+        """Sign out from a page; harmless when already signed out."""
+        if call.session is not None:
+            await self._end(call, call.session.id)
+        return self._signed_out(redirect("/"))
+
+    async def _end(self, call: Call, session_id: str) -> None:
+        await self.sessions.end(session_id, call.signed_in.user_id, call.caller)
+
+    def _signed_out(self, response: Response) -> Response:
+        self.gate.cookies.drop(response, self.gate.cookies.session)
+        # Not "cookies": the known-device cookie has to outlive the session, or strangers could slow the owner down.
+        response.headers["clear-site-data"] = '"cache", "storage"'
+        return response
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCookies:
+    """Puts what a flow started into the browser."""
+
+    gate: Gate
+    sessions: Sessions
+
+    def attach(self, response: Response, started: SignedIn) -> None:
+        """Set the session cookie and, on a device new to us, the cookie that makes it known."""
+        self.attach_token(response, started.session, started.token)
+        if started.device_token is not None:
+            self.gate.cookies.put(response, self.gate.cookies.device, started.device_token, DEVICE_SECONDS)
+
+    def attach_token(self, response: Response, session: Session, token: str) -> None:
+        """Set the session cookie; a bearer session has none."""
+        if session.transport == "cookie":
+            seconds = (session.expires_at - self.sessions.clock.now()) // SECOND
+            self.gate.cookies.put(response, self.gate.cookies.session, token, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentSessionLane:
+    """Answers GET /api/sessions/current from memory: the hottest request of all.
+
+    Anything unusual (no cookie, an Authorization header, not in the cache, a stale feed) is left to the router.
+    """
+
+    sessions: Sessions
+    cookie_name: str
+
+    async def __call__(self, scope: Scope, send: Send, request_id: str) -> bool:
+        """Answer and say True, or touch nothing and say False."""
+        if scope["method"] != "GET":
+            return False
+        cookie = None
+        for name, value in scope["headers"]:
+            if name == b"cookie" and cookie is None:
+                cookie = value
+            elif name in {b"authorization", b"cookie"}:
+                return False
+        token = self._token(cookie)
+        entry = None if token is None else self.sessions.peek(token, self.sessions.clock.now())
+        if entry is None or entry.session.transport != "cookie":
+            return False
+        if entry.prepared is None:
+            entry.prepared = prepared(b"application/json", entry.body)
+        headers = [*entry.prepared, (b"x-request-id", request_id.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": entry.body})
+        return True
+
+    def _token(self, cookie: bytes | None) -> str | None:
+        if cookie is None:
+            return None
+        text = cookie.decode("latin-1")
+        if text.count(self.cookie_name + "=") != 1:
+            return None
+        return cookie_parser(text).get(self.cookie_name)
+
+
+def session_of(call: Call) -> Session:
+    """The caller's session as this room's own type."""
+    session = call.signed_in
+    if not isinstance(session, Session):
+        raise Forbidden(reason="not a session of a user")
+    return session
+
+
+def _as_json(session: Session, current: Session) -> dict[str, object]:
+    return {
+        "id": session.id,
+        "current": session.id == current.id,
+        "transport": session.transport,
+        "device": describe(session.user_agent),
+        "address": session.address,
+        "created_at": to_rfc3339(session.created_at),
+        "last_seen_at": to_rfc3339(session.last_seen_at),
+        "expires_at": to_rfc3339(session.expires_at),
+    }

@@ -1,0 +1,82 @@
+"""HTTP of signing up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from starlette.responses import Response
+
+from doorward.kernel.errors import Problem
+from doorward.sessions import SessionCookies
+from doorward.signup.service import SignUp
+from doorward.users import Schema
+from doorward.web.forms import FormField
+from doorward.web.gate import Gate
+from doorward.web.origins import local_path
+from doorward.web.routing import FORM, JSON, Access, Answer, Call, JsonSchema, Operation, json_response, redirect
+from doorward.web.schemas import problems
+
+USER_BODY_LIMIT = 64 * 1024  # custom fields of type json may hold more than a form does
+
+
+@dataclass(frozen=True, slots=True)
+class SignUpRoutes:
+    """The hosted page and the API."""
+
+    gate: Gate
+    sign_up: SignUp
+    cookies: SessionCookies
+    schema: Schema
+
+    def operations(self) -> Sequence[Operation]:
+        """Every operation of the room."""
+        return (
+            Operation(
+                "POST", "/api/users", self.post_user, Access.ANYONE, "Sign up", "Users", JSON,
+                self.schema.json_schema("sign_up"), body_limit=USER_BODY_LIMIT, claimant=True,
+                answers={201: Answer("Created and signed in by cookie", self._user_schema()),
+                         **problems(400, 413, 415, 429, 503)},
+                description="Every bad field is listed at once. Fields that only an app or an administrator may "
+                "write are refused.",
+            ),
+            Operation("GET", "/sign-up", self.get_page, Access.OPTIONAL, "Create your account"),
+            Operation(
+                "POST", "/sign-up", self.post_page, Access.OPTIONAL, "Create your account", reads=FORM,
+                body_limit=USER_BODY_LIMIT, again=self.show, claimant=True,
+            ),
+        )
+
+    async def post_user(self, call: Call) -> Response:
+        """Sign up and be signed in."""
+        user, started = await self.sign_up.sign_up(call.body, call.caller)
+        answer = self.schema.visible(user, "self")
+        response = json_response(answer, 201, headers={"location": f"/api/users/{user.id}"})
+        self.cookies.attach(response, started)
+        return response
+
+    async def get_page(self, call: Call) -> Response:
+        """The form."""
+        target = local_path(call.query.get("next"), "/account")
+        return redirect(target) if call.session is not None else await self.show(call, None)
+
+    async def show(self, call: Call, problem: Problem | None) -> Response:
+        """The form with what was typed, but the password, and what was wrong."""
+        typed = [replace(field, value=call.form_text(field.name)) for field in self.schema.form_fields("sign_up")]
+        password = FormField(
+            "password", "Password", "password", required=True, autocomplete="new-password",
+            hint="At least %(minimum)s characters. A few words that only you would put together work well.",
+            params={"minimum": self.sign_up.passwords.policy.minimum_length},
+            attributes={"minlength": str(self.sign_up.passwords.policy.minimum_length)},
+        )
+        target = call.form_text("next") or call.request.query_params.get("next")
+        return self.gate.form(call, "sign_up.html", [*typed, password], problem, next=local_path(target, "/account"))
+
+    async def post_page(self, call: Call) -> Response:
+        """Sign up from the form."""
+        body = self.schema.from_form({name: value for name, value in call.body.items() if name != "next"}, "sign_up")
+        _, started = await self.sign_up.sign_up(body, call.caller)
+        response = redirect(local_path(call.form_text("next"), "/account?welcome=1"))
+        self.cookies.attach(response, started)
+        return response
+
+    def _user_schema(self) -> JsonSchema:
+        return self.schema.json_schema("user")

@@ -1,0 +1,112 @@
+"""JSON Schemas that several rooms' answers share, for the API description (OpenAPI 3.1 = JSON Schema 2020-12)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from doorward.web.routing import Answer, JsonSchema
+
+STRING: JsonSchema = {"type": "string"}
+ID: JsonSchema = {"type": "string", "format": "uuid"}
+INSTANT: JsonSchema = {"type": "string", "format": "date-time"}
+
+
+def record(properties: Mapping[str, JsonSchema], *, optional: tuple[str, ...] = (), strict: bool = False) -> JsonSchema:
+    """An object schema; every property is required but those named optional."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": dict(properties),
+        "required": [name for name in properties if name not in optional],
+    }
+    if strict:
+        schema["additionalProperties"] = False
+    return schema
+
+
+PROBLEM = record(
+    {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": STRING,
+        "status": {"type": "integer"},
+        "detail": STRING,
+        "message": {"type": "string", "description": "Equal to detail."},
+        "code": {"type": "string", "description": "Stable, for programs."},
+        "instance": STRING,
+        "request_id": STRING,
+        "errors": {
+            "type": "array",
+            "description": "Every field that is wrong.",
+            "items": record({"field": STRING, "pointer": STRING, "code": STRING, "detail": STRING}),
+        },
+        "retry_after": {"type": "integer", "description": "Seconds."},
+        "max_age": {"type": "integer", "description": "Seconds an authentication may be old."},
+    },
+    optional=("errors", "retry_after", "max_age"),
+)
+
+_MEANING = {
+    400: "Something sent is not valid; every bad field is listed",
+    401: "Not signed in, or wrong credentials",
+    403: "Not allowed, or a fresh authentication is needed",
+    404: "Nothing here for this caller",
+    409: "Does not fit the present state",
+    413: "Too large",
+    415: "Wrong media type",
+    429: "Too many tries; see Retry-After",
+    503: "A needed part is down or full; see Retry-After",
+}
+
+
+def problems(*statuses: int) -> dict[int, Answer]:
+    """The refusals an operation documents."""
+    return {status: Answer(_MEANING[status], PROBLEM) for status in statuses}
+
+
+USER_SUMMARY = record({"id": ID, "uid": STRING, "name": STRING, "roles": {"type": "array", "items": STRING}})
+SESSION = record(
+    {
+        "id": ID,
+        "user": USER_SUMMARY,
+        "csrf_token": {"type": "string", "description": "Send it as X-CSRF-Token with every unsafe request."},
+        "transport": {"enum": ["cookie", "bearer"]},
+        "amr": {"type": "array", "items": STRING, "description": "RFC 8176"},
+        "aal": {"type": "integer", "description": "NIST SP 800-63B"},
+        "auth_time": {"type": "integer", "description": "Seconds since the epoch."},
+        "created_at": INSTANT,
+        "expires_at": INSTANT,
+        "token": {"type": "string", "description": "Only with transport bearer; shown once."},
+        "password_change": {"type": ["string", "null"], "description": "Why the password should be replaced."},
+    },
+    optional=("token", "password_change"),
+)
+SESSIONS = record(
+    {
+        "data": {
+            "type": "array",
+            "items": record(
+                {
+                    "id": ID,
+                    "current": {"type": "boolean"},
+                    "transport": STRING,
+                    "device": STRING,
+                    "address": STRING,
+                    "created_at": INSTANT,
+                    "last_seen_at": INSTANT,
+                    "expires_at": INSTANT,
+                }
+            ),
+        }
+    }
+)
+_SECRET = {"type": "string", "format": "password"}
+CREDENTIALS = record(
+    {"identifier": STRING, "password": _SECRET, "transport": {"enum": ["cookie", "bearer"], "default": "cookie"}},
+    optional=("transport",),
+    strict=True,
+)
+UID_CREDENTIALS = record(
+    {"uid": {"type": "string", "description": "The handle, or a verified e-mail address."}, "password": _SECRET},
+    strict=True,
+)
+MESSAGE_WITH_JWT = record(
+    {"message": STRING, "data": record({"jwt": STRING, "user": record({"id": ID, "uid": STRING, "name": STRING})})}
+)
