@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from doorward.kernel.instant import Instant
 
 # No floats: JSON databases rewrite them, and the digest of a payload must survive a round trip.
-PayloadValue: TypeAlias = "str | int | bool | None | Sequence[PayloadValue] | Mapping[str, PayloadValue]"
+PayloadValue: TypeAlias = "str | int | bool | Sequence[PayloadValue] | Mapping[str, PayloadValue] | None"
 Payload: TypeAlias = Mapping[str, PayloadValue]
 Level: TypeAlias = Literal["info", "warning", "critical"]
 

@@ -104,7 +104,9 @@ class AuditTrail:
             "request_id": row.request_id,
             "details": None if row.payload is None else json.loads(row.payload),
         }
-        self.log.log(_LEVELS[event.level], event.value, **{name: fact for name, fact in facts.items() if fact is not None})
+        self.log.log(
+            _LEVELS[event.level], event.value, **{name: fact for name, fact in facts.items() if fact is not None}
+        )
 
 
 _LEVELS = {"info": 20, "warning": 30, "critical": 50}

@@ -1,0 +1,10 @@
+"""Self-contained tokens: the keys that sign them, the JWKS that lets others verify, and our own strict verifier.
+
+A token says who signed in and when; whether that session still lives is asked of the sessions room by its `sid`.
+"""
+
+from doorward.tokens.keys import SigningKeys
+from doorward.tokens.model import ACCESS_TOKEN_SECONDS, Claims
+from doorward.tokens.service import AccessTokens
+
+__all__ = ["ACCESS_TOKEN_SECONDS", "AccessTokens", "Claims", "SigningKeys"]

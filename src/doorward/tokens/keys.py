@@ -1,0 +1,128 @@
+"""The keys that sign tokens: made here, sealed at rest, published as a JWKS."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from joserfc import jws
+from joserfc.jwk import ECKey
+from joserfc.util import json_b64encode
+
+from doorward.kernel.instant import Instant
+from doorward.ports import Clock, Database, Sealer
+from doorward.tokens import store
+from doorward.tokens.model import ALGORITHM, SigningKey
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedKey:
+    """A key opened for use. Its public half comes out of the sealed private one, never out of the open column."""
+
+    kid: str
+    alg: str
+    active_from: Instant
+    jwk: ECKey
+
+    def header(self, typ: str) -> Mapping[str, str]:
+        """The one JOSE header under which this key signs tokens of this type."""
+        return {"alg": self.alg, "typ": typ, "kid": self.kid}
+
+    def header_segment(self, typ: str) -> str:
+        """The same header as it stands at the front of a token."""
+        return json_b64encode(dict(self.header(typ))).decode()
+
+    def public(self) -> dict[str, Any]:
+        """The public JWK (RFC 7517 §4)."""
+        return {**self.jwk.as_dict(private=False), "kid": self.kid, "alg": self.alg, "use": "sig"}
+
+
+@dataclass
+class SigningKeys:
+    """Every key in force. Call `ready()` once before use, and `refresh()` every minute to learn of other nodes' keys.
+
+    A rotation inserts its key with `active_from` far enough ahead that every node and every client has read the JWKS
+    before the key signs; the old key stays, and is believed, until its `retired_at` (C50).
+    """
+
+    db: Database
+    clock: Clock
+    sealer: Sealer
+    _keys: Mapping[str, LoadedKey] = field(default_factory=dict, init=False)
+    _jwks: bytes = field(default=b'{"keys":[]}', init=False)
+
+    async def ready(self) -> None:
+        """Load the keys; make the first one when there is none. Raises ValueError when a key cannot be opened."""
+        await self.refresh()
+        if not self._keys:
+            first = new_key(self.sealer, self.clock.now())
+            await self.db.write(lambda: store.insert_first_key(first))
+            await self.refresh()
+        self._active()
+
+    async def refresh(self) -> None:
+        """Read the keys anew, also forgetting those retired. Raises ValueError when a key cannot be opened."""
+        now = self.clock.now()
+        rows = [
+            row for row in await self.db.search(store.list_keys()) if row.retired_at is None or now < row.retired_at
+        ]
+        self._keys = {row.kid: self._keys.get(row.kid) or open_key(self.sealer, row) for row in rows}
+        self._jwks = json.dumps({"keys": [key.public() for key in self._keys.values()]}, separators=(",", ":")).encode()
+
+    def jwks(self) -> bytes:
+        """The JWK Set (RFC 7517 §5) for `/.well-known/jwks.json`: public halves, also of keys that sign only later."""
+        return self._jwks
+
+    def sign(self, claims: Mapping[str, Any], typ: str) -> str:
+        """Sign claims with the active key as a compact JWS. `typ` is the media type without "application/"."""
+        key = self._active()
+        payload = json.dumps(claims, separators=(",", ":"), allow_nan=False).encode()
+        return jws.serialize_compact(dict(key.header(typ)), payload, key.jwk, algorithms=[key.alg])
+
+    def find(self, header_segment: str, typ: str) -> LoadedKey | None:
+        """Find the key whose header for `typ` is exactly this text."""
+        return next((key for key in self._keys.values() if key.header_segment(typ) == header_segment), None)
+
+    def believes(self, kid: str) -> bool:
+        """Tell whether this key is still in force."""
+        return kid in self._keys
+
+    def _active(self) -> LoadedKey:
+        now = self.clock.now()
+        signing = [key for key in self._keys.values() if key.active_from <= now]
+        if not signing:
+            raise ValueError("no signing key is active yet; check the clock of this machine")
+        return max(signing, key=lambda key: (key.active_from, key.kid))
+
+
+def new_key(sealer: Sealer, active_from: Instant) -> SigningKey:
+    """Make an ES256 key on P-256 (ASVS 11.2.3), named by its thumbprint (RFC 7638) and sealed under that name."""
+    jwk = ECKey.generate_key("P-256", private=True)
+    kid = jwk.thumbprint()
+    return SigningKey(
+        kid=kid,
+        alg=ALGORITHM,
+        public_jwk=json.dumps(jwk.as_dict(private=False)),
+        private_sealed=sealer.seal(json.dumps(jwk.as_dict(private=True)).encode(), _purpose(kid)),
+        created_at=active_from,
+        active_from=active_from,
+        retired_at=None,
+    )
+
+
+def open_key(sealer: Sealer, row: SigningKey) -> LoadedKey:
+    """Open a key for use. Raises ValueError when the sealing key does not fit or the row was tampered with."""
+    if row.alg != ALGORITHM:
+        raise ValueError(f"signing key {row.kid} has an algorithm this version does not know")
+    try:
+        jwk = ECKey.import_key(json.loads(sealer.open(row.private_sealed, _purpose(row.kid))))
+    except ValueError as error:
+        # Without the cause's text: it may quote what it could not read.
+        raise ValueError(f"signing key {row.kid} cannot be opened with this sealing key") from error
+    if jwk.thumbprint() != row.kid:
+        raise ValueError(f"signing key {row.kid} is not the key it is named after")
+    return LoadedKey(row.kid, row.alg, row.active_from, jwk)
+
+
+def _purpose(kid: str) -> str:
+    return f"signing_key:{kid}"
