@@ -8,12 +8,12 @@ import re
 import sys
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 TARGET = Path(__file__).parents[1] / "src/doorward/kernel/confusables.txt"
 HEADER = """\
-# Look-alike characters after NFKC and case folding: a prototype, a tab, the characters that look like it.
+# Look-alike characters after NFKC and case folding: a prototype; the characters that look like it.
 # Made by scripts/make_confusables.py from Unicode Security Mechanisms for UTS #39, confusables.txt {version},
 # © Unicode, Inc., under the Unicode Licence (see NOTICE).
 """
@@ -29,7 +29,7 @@ def main(source: Path) -> None:
         if fold(character) == character != prototype and unicodedata.category(character)[0] in "LMNPS":
             groups[prototype].append(character)
     version = re.search(r"Version: (\S+)", text)
-    lines = [f"{prototype}\t{''.join(sources)}" for prototype, sources in sorted(groups.items())]
+    lines = [f"{encode(prototype)} ; {encode(sources)}" for prototype, sources in sorted(groups.items())]
     TARGET.write_text(HEADER.format(version=version and version[1]) + "\n".join(lines) + "\n", "utf-8")
 
 
@@ -42,6 +42,11 @@ def read_mappings(text: str) -> dict[str, str]:
 def decode(hexadecimal: str) -> str:
     """Turn code points in hexadecimal into text."""
     return "".join(chr(int(point, 16)) for point in hexadecimal.split())
+
+
+def encode(text: Iterable[str]) -> str:
+    """Turn text into code points in hexadecimal."""
+    return " ".join(f"{ord(character):04X}" for character in text)
 
 
 def fold(text: str) -> str:
