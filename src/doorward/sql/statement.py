@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
@@ -45,9 +45,8 @@ class Compiled:
 class Statement:
     """A SQLAlchemy Core construct with `bindparam` places.
 
-    Columns are int, text or bytes only, so rows need no processing: JSON goes in and comes out as text on both databases.
-    Write `insert` from `doorward.sql` where ON CONFLICT is needed. Give a place a name that is no column's when an UPDATE
-    compares that column and does not set it by a place of that name (SQLAlchemy keeps those names for itself).
+    Columns are int, text or bytes only, so rows need no processing: JSON goes in and comes out as text on both.
+    Write `insert` from `doorward.sql` where ON CONFLICT is needed.
     """
 
     def __init__(self, clause: Executable) -> None:
@@ -62,7 +61,7 @@ class Statement:
     @cached_property
     def postgresql(self) -> Compiled:
         """The text for PostgreSQL, in asyncpg's numbered places."""
-        return _compile(self._clause, asyncpg.dialect())
+        return _compile(self._clause, asyncpg.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's own gap
 
     def __call__(self, **params: Value) -> "Query":
         """Fill the places; a missing or surplus name raises TypeError when the query runs."""
@@ -91,9 +90,7 @@ class Query:
 
 
 def _compile(clause: Executable, dialect: DefaultDialect) -> Compiled:
-    assert isinstance(clause, ClauseElement)
-    compiled = clause.compile(dialect=dialect)
-    assert isinstance(compiled, SQLCompiler)
+    compiled = cast("SQLCompiler", cast("ClauseElement", clause).compile(dialect=dialect))
     required = frozenset(name for name, place in compiled.binds.items() if place.required and name == place.key)
     if any(compiled.binds[name].expanding for name in required):
         message = "a list of unknown length has no fixed places: give IN a literal list or a subquery"
