@@ -1,0 +1,180 @@
+"""One plausible visit to every page: what its route would hand to the template."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from doorward.kernel.instant import DAY, MINUTE
+from doorward.testing import MovableClock
+from doorward.web.forms import FormField
+from doorward.web.reference import reference
+
+NOW = MovableClock().now()
+ADA = {"name": "Ada Lovelace", "uid": "ada"}
+
+IDENTIFIER = FormField(
+    "identifier", "Username or e-mail", "text", required=True, autocomplete="username",
+    attributes={"autocapitalize": "off", "spellcheck": "false"}, messages={"required": "Enter your username"},
+)  # fmt: skip
+PASSWORD = FormField(
+    "password", "Password", "password", required=True, autocomplete="current-password",
+    messages={"required": "Enter your password"},
+)  # fmt: skip
+NEW_PASSWORD = FormField(
+    "password", "Password", "password", required=True, autocomplete="new-password",
+    hint="At least %(minimum)s characters. A few words that only you would put together work well.",
+    params={"minimum": 15}, attributes={"minlength": "15"},
+    messages={"required": "Enter a password", "too_short": "The password needs at least %(minimum)s characters"},
+)  # fmt: skip
+UID = FormField(
+    "uid", "Username", "text", required=True, autocomplete="username",
+    hint="2 to 64 characters, without spaces. Other members see it.",
+    attributes={"minlength": "2", "maxlength": "64", "autocapitalize": "off", "spellcheck": "false"},
+    messages={"required": "Enter a username", "too_short": "The username needs at least 2 characters"},
+)  # fmt: skip
+NAME = FormField(
+    "name", "Name", "text", required=True, autocomplete="name", attributes={"minlength": "2", "maxlength": "64"},
+    messages={"required": "Enter your name", "too_short": "The name needs at least 2 characters"},
+)  # fmt: skip
+EMAIL = FormField("email", "E-mail", "email", autocomplete="email", messages={"wrong_type": "That is no address"})
+DOB = FormField(
+    "dob", "Date of birth", "date", autocomplete="bday", attributes={"min": "1900-01-01", "max": "2026-11-23"},
+    messages={"in_the_future": "The date of birth is in the future"},
+)  # fmt: skip
+GOAL = FormField(
+    "goal", "Weekly goal", "number", hint="Hours a week, from %(minimum)s to %(maximum)s.",
+    params={"minimum": 1, "maximum": 40}, attributes={"min": "1", "max": "40", "step": "1"},
+    messages={"out_of_range": "Choose %(minimum)s to %(maximum)s", "wrong_type": "Enter a whole number"},
+)  # fmt: skip
+EXERCISE = FormField(
+    "exercise", "Exercise", "textarea", hint="JSON", attributes={"dir": "ltr", "spellcheck": "false", "rows": "6"}
+)
+NEWSLETTER = FormField("newsletter", "Send me news once a month", "checkbox")
+LEVEL = FormField("level", "Level", "select", options=(("", "None"), ("new", "New"), ("old", "Experienced")))
+
+PROFILE = [
+    replace(NAME, value=ADA["name"]),
+    replace(EMAIL, value="ada@example.org"),
+    replace(DOB, value="1815-12-10", attributes={}),
+    replace(GOAL, value="5"),
+    replace(EXERCISE, value='{\n  "run": [3.1, 4.2],\n  "swim": null\n}'),
+    replace(LEVEL, value="old"),
+    replace(NEWSLETTER, value="true"),
+]
+SESSIONS = [
+    {"id": "s1", "device": "Firefox on Debian", "address": "192.0.2.7", "last_seen": NOW, "created": NOW - 3 * DAY,
+     "current": True},
+    {"id": "s2", "device": "Safari on iPhone", "address": "2001:db8::7", "last_seen": NOW - 40 * MINUTE,
+     "created": NOW - 9 * DAY, "current": False},
+    {"id": "s3", "device": "A program (curl)", "address": "198.51.100.23", "last_seen": NOW - 2 * DAY,
+     "created": NOW - 2 * DAY, "current": False},
+]  # fmt: skip
+COLUMNS = [
+    {"name": "coins", "label": "Coins", "sortable": True, "numeric": True},
+    {"name": "club", "label": "Club", "sortable": False, "numeric": False},
+]
+ROWS = [
+    (1, "Grace Hopper", "grace", 1840, "Navy"), (2, "Ada Lovelace", "ada", 1710, "Analytical"),
+    (2, "Annie Easley", "annie", 1710, None), (4, "سلمى الخطيب", "salma", 960, "نادي الجري"),
+    (5, "Hedy Lamarr", "hedy", 310, None), (6, "Mary Jackson", "mary", 42, "West"), (None, "Bo", "bo", None, None),
+]  # fmt: skip
+MEMBERS = {
+    "sort": "-coins",
+    "columns": COLUMNS,
+    "rows": [
+        {"rank": rank, "name": name, "uid": uid, "own": uid == "ada", "values": {"coins": coins, "club": club}}
+        for rank, name, uid, coins, club in ROWS
+    ],
+    "next_cursor": "eyJ2IjogNDJ9",
+    "own": {"rank": 2},
+}
+DOCUMENT: Mapping[str, Any] = {
+    "openapi": "3.1.0",
+    "paths": {
+        "/api/users": {
+            "get": {
+                "summary": "List members", "tags": ["Users"], "security": [{}, {"cookie": []}],
+                "parameters": [{"name": "sort", "in": "query", "schema": {"type": "string"},
+                                "description": "A sortable field; - in front for the largest first"}],
+                "responses": {"200": {"description": "A page of members", "content": {"application/json": {"schema": {
+                    "type": "object", "properties": {"data": {"type": "array", "items": {"type": "object",
+                        "properties": {"id": {"type": "string", "format": "uuid"}, "rank": {"type": "integer"}}}},
+                        "next_cursor": {"type": ["string", "null"]}}}}}}},
+            },
+            "post": {
+                "summary": "Sign up", "tags": ["Users"], "security": [],
+                "description": "Every bad field is listed at once.",
+                "requestBody": {"content": {"application/json": {"schema": {"type": "object", "required": ["uid"],
+                    "properties": {"uid": {"type": "string", "description": "2 to 64 characters"},
+                                   "dob": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}}}}}},
+                "responses": {"201": {"description": "Created"},
+                              "400": {"description": "Some fields are wrong", "content": {"application/problem+json": {
+                                  "schema": {"$ref": "#/components/schemas/Problem"}}}}},
+            },
+        },
+        "/api/users/{id}": {
+            "delete": {
+                "summary": "Delete a user", "tags": ["Users"], "security": [{"cookie": []}, {"bearer": []}],
+                "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string",
+                                "format": "uuid"}}],
+                "responses": {"204": {"description": "Deleted"}},
+            },
+        },
+        "/api/sessions": {
+            "post": {
+                "summary": "Sign in", "tags": ["Sessions"], "security": [],
+                "requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {
+                    "identifier": {"type": "string"}, "password": {"type": "string", "format": "password"},
+                    "transport": {"enum": ["cookie", "bearer"]}}}}}},
+                "responses": {"201": {"description": "Signed in"}},
+            },
+        },
+    },
+    "components": {"schemas": {"Problem": {"type": "object", "properties": {
+        "title": {"type": "string"}, "status": {"type": "integer", "example": 400}, "code": {"type": "string"}}}}},
+}  # fmt: skip
+
+NOTHING: Mapping[str, Any] = {}
+# Page -> template, path, whether someone is signed in, context.
+PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
+    "start": ("home.html", "/", False, NOTHING),
+    "start-signed-in": ("home.html", "/", True, {"notice": "Welcome! Your account is ready."}),
+    "sign-up": ("sign_up.html", "/sign-up", False, {"fields": [UID, NAME, EMAIL, NEW_PASSWORD], "next": "/account"}),
+    "sign-up-wrong": ("sign_up.html", "/sign-up", False, {
+        "fields": [replace(UID, value="a", error="The username needs at least 2 characters"), replace(NAME, value="Al"),
+                   EMAIL, replace(NEW_PASSWORD, error="The password needs at least %(minimum)s characters")],
+        "errors": [("uid", "The username needs at least 2 characters"),
+                   ("password", "The password needs at least 15 characters")], "next": "/account"}),
+    "sign-in": ("sign_in.html", "/sign-in", False, {"fields": [IDENTIFIER, PASSWORD], "next": "/account"}),
+    "sign-in-wrong": ("sign_in.html", "/sign-in", False, {
+        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account",
+        "errors": [("", "The name or the password is not right")]}),
+    "sign-in-wait": ("sign_in.html", "/sign-in", False, {
+        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "retry_after_seconds": 42,
+        "retry_at": NOW + 42_000_000, "errors": [("", "Too many tries; please wait a little")]}),
+    "confirm": ("confirm.html", "/confirm", True, {"fields": [PASSWORD], "next": "/account/delete"}),
+    "profile": ("profile.html", "/account", True, {"fields": PROFILE}),
+    "profile-wrong": ("profile.html", "/account/profile", True, {
+        "fields": [replace(NAME, value="", error="Enter your name"), *PROFILE[1:3],
+                   replace(GOAL, value="400", error="Choose %(minimum)s to %(maximum)s"), *PROFILE[4:-1],
+                   replace(NEWSLETTER, error="Tick the box, or leave it")],
+        "errors": [("name", "Enter your name"), ("goal", "Choose 1 to 40"),
+                   ("newsletter", "Tick the box, or leave it")]}),
+    "password": ("password.html", "/account/password", True, {
+        "notice": "Your changes are saved.",
+        "fields": [replace(PASSWORD, name="current_password", label="Current password"),
+                   replace(NEW_PASSWORD, name="new_password", label="New password")]}),
+    "sessions": ("sessions.html", "/account/sessions", True, {"sessions": SESSIONS}),
+    "delete": ("delete.html", "/account/delete", True, {
+        "fields": [PASSWORD, FormField("confirm", "Yes, erase everything", "checkbox", required=True,
+                                       messages={"required": "Tick the box to confirm"})]}),
+    "members": ("members.html", "/members", True, {"members": MEMBERS}),
+    "members-empty": ("members.html", "/members", False, {"members": {
+        "sort": "", "columns": [], "rows": [], "next_cursor": None, "own": None}}),
+    "set-up": ("setup.html", "/setup/t0k3n", False, {"fields": [UID, NAME, NEW_PASSWORD]}),
+    "set-up-promote": ("setup.html", "/setup/t0k3n", True, {"fields": []}),
+    "error": ("error.html", "/nowhere", False, {"problem": {
+        "status": 404, "title": "There is nothing here", "detail": "There is nothing here",
+        "request_id": "5f0c1a9e77d3b2c4"}}),
+    "api-docs": ("api_docs.html", "/api/docs", False, {"groups": reference(DOCUMENT, "https://id.example.org")}),
+}  # fmt: skip
