@@ -1,0 +1,325 @@
+"""PostgreSQL over asyncpg.
+
+A pool of our own, because asyncpg's resets a connection whenever it is given back (one more round trip) and forgets its
+prepared statements with it. READ COMMITTED: what must happen once is one UPDATE ... WHERE ... RETURNING.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar, cast
+
+import asyncpg
+from asyncpg import exceptions
+
+from doorward.kernel.errors import Conflict, Malformed, Unavailable
+from doorward.sql import Dialect, Query, Row, Work
+
+T = TypeVar("T")
+
+CHANNEL = "doorward_revocation"
+CONNECTIONS = 8
+WAITING = 10_000  # tasks that wait for a connection; more are refused
+WAIT_SECONDS = 5.0  # for a connection
+CONNECT_SECONDS = 5.0
+STATEMENT_SECONDS = 20.0
+PING_SECONDS = 10.0  # a listener that hears nothing asks whether its line still stands
+ATTEMPTS = 8  # of a transaction that collides with another
+STATEMENTS = 512  # prepared statements a connection keeps
+ALTER_LOCK = 0x646F6F72  # "door": advisory lock of whoever changes the schema
+
+SETTINGS = {
+    "application_name": "doorward",
+    "default_transaction_isolation": "read committed",
+    "idle_in_transaction_session_timeout": "30s",
+    "jit": "off",  # costs more than it gains in queries as short as ours
+    "statement_timeout": "25s",  # a little more than we wait, so that nothing goes on unheard
+    "synchronous_commit": "on",
+}
+ALTER_SETTINGS = {"application_name": "doorward schema", "lock_timeout": "60s", "synchronous_commit": "on"}
+
+_COLLISION = (
+    exceptions.DeadlockDetectedError,
+    exceptions.InvalidCachedStatementError,  # another node has just changed the schema
+    exceptions.SerializationError,
+)
+_CLASH = (exceptions.UniqueViolationError, exceptions.ForeignKeyViolationError)
+_UNFIT = (
+    exceptions.CharacterNotInRepertoireError,
+    exceptions.NumericValueOutOfRangeError,
+    exceptions.UntranslatableCharacterError,  # \u0000 in JSON
+)
+_BROKEN = (
+    OSError,
+    TimeoutError,
+    exceptions.InsufficientResourcesError,  # disk or connections are used up
+    exceptions.InternalClientError,  # the other end does not speak PostgreSQL
+    exceptions.InvalidAuthorizationSpecificationError,
+    exceptions.InvalidCatalogNameError,
+    exceptions.LockNotAvailableError,
+    exceptions.OperatorInterventionError,  # shutting down, starting up, cancelled
+    exceptions.PostgresConnectionError,
+    exceptions.PostgresIOError,
+    exceptions.PostgresSystemError,
+    exceptions.ReadOnlySQLTransactionError,  # a stand-by after a fail-over
+)
+
+
+class _Collision(Unavailable):
+    """The transaction met another one; worth another attempt."""
+
+
+class PostgresDatabase:
+    """Fulfils `ports.Database`. Belongs to the event loop that opened it."""
+
+    def __init__(self, url: str, connections: int) -> None:
+        """Use `open`."""
+        self._url = url
+        self._idle: list[asyncpg.Connection] = []
+        self._free = asyncio.Semaphore(connections)
+        self._free_for_searches = asyncio.Semaphore(max(1, connections // 2))
+        self._waiting = 0
+        self._writes: set[asyncio.Task[object]] = set()
+        self._listeners: list[asyncio.Task[None]] = []
+        self._closed = False
+
+    @classmethod
+    async def open(cls, url: str, *, connections: int = CONNECTIONS) -> "PostgresDatabase":
+        """Connect to `url` (postgresql://...; TLS as its sslmode says). Raises Unavailable when nobody answers.
+
+        `connections`: how many at most; one more for each `listen`. Half of them may be busy with searches.
+        """
+        database = cls(url, connections)
+        async with database._connection():
+            return database
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which SQL it speaks."""
+        return "postgresql"
+
+    async def read(self, work: Work[T]) -> T:
+        """Run look-ups, each statement by itself."""
+        async with self._connection() as connection:
+            return await _drive(connection, work)
+
+    async def search(self, work: Work[T]) -> T:
+        """Run longer reads; they never take more than half of the connections."""
+        async with self._turn(self._free_for_searches):
+            return await self.read(work)
+
+    async def write(self, work: Callable[[], Work[T]]) -> T:
+        """Run one transaction, again when it collides. It goes on when the task that waits is cancelled."""
+        writing = asyncio.create_task(self._write(work))
+        self._writes.add(writing)
+        writing.add_done_callback(self._writes.discard)
+        return await asyncio.shield(writing)
+
+    async def alter(self, work: Callable[[], Work[T]]) -> T:
+        """Run one transaction that changes the schema: one at a time among all nodes, and without a time limit."""
+        connection = await _connect(self._url, ALTER_SETTINGS, seconds=None)
+        try:
+            await _command(connection, "BEGIN")
+            await _command(connection, f"SELECT pg_advisory_xact_lock({ALTER_LOCK})")
+            value = await _drive(connection, work())
+            await _commit(connection)
+            return value
+        finally:
+            connection.terminate()
+
+    async def listen(self, wake: Callable[[], None]) -> bool:
+        """Call `wake` at every NOTIFY of a revocation, and after every time we may have missed one."""
+        try:
+            line = await _open_line(self._url, wake)
+        except Unavailable:
+            line = None  # the task goes on trying
+        self._listeners.append(asyncio.create_task(self._keep_listening(line, wake), name="postgresql listener"))
+        return True
+
+    async def close(self) -> None:
+        """Finish what was begun, then hang up."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.cancel()
+        await asyncio.gather(*self._listeners, *self._writes, return_exceptions=True)
+        while self._idle:
+            with contextlib.suppress(*_BROKEN, exceptions.InterfaceError):
+                await self._idle.pop().close(timeout=CONNECT_SECONDS)
+
+    async def _write(self, work: Callable[[], Work[T]]) -> T:
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self._transact(work)
+            except _Collision:
+                # Spread, because those that met once would meet again.
+                await asyncio.sleep(random.random() * 0.005 * 2**attempt)  # noqa: S311  hides nothing
+        raise Unavailable(retry_after_seconds=1, reason="postgresql: transactions keep colliding")
+
+    async def _transact(self, work: Callable[[], Work[T]]) -> T:
+        committed: list[Callable[[], None]] = []
+        async with self._connection() as connection:
+            await _command(connection, "BEGIN")
+            try:
+                value = await _drive(connection, work(), committed)
+            except Exception as error:
+                await _roll_back(connection, error)
+                raise
+            await _commit(connection)
+        for call in committed:
+            call()
+        return value
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        async with self._turn(self._free):
+            connection = self._idle_connection() or await _connect(self._url, SETTINGS, STATEMENT_SECONDS)
+            try:
+                yield connection
+            except asyncio.CancelledError:
+                connection.terminate()  # an answer may still be on its way
+                raise
+            finally:
+                self._give_back(connection)
+
+    @asynccontextmanager
+    async def _turn(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
+        if self._closed or self._waiting >= WAITING:
+            raise Unavailable(retry_after_seconds=1, reason="postgresql: closed, or too many wait for a connection")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await places.acquire()
+        except TimeoutError:
+            raise Unavailable(retry_after_seconds=1, reason="postgresql: all connections are busy") from None
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            places.release()
+
+    def _idle_connection(self) -> asyncpg.Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
+
+    def _give_back(self, connection: asyncpg.Connection) -> None:
+        if self._closed or connection.is_closed() or connection.is_in_transaction():
+            connection.terminate()
+        else:
+            self._idle.append(connection)
+
+    async def _keep_listening(self, line: asyncpg.Connection | None, wake: Callable[[], None]) -> None:
+        while True:
+            with contextlib.suppress(Unavailable):
+                line = line or await _open_line(self._url, wake)
+                wake()
+                await _hold(line)
+            line = None
+            await asyncio.sleep(random.uniform(0.1, 1))  # noqa: S311  so that not all nodes come back at once
+
+
+async def _open_line(url: str, wake: Callable[[], None]) -> asyncpg.Connection:
+    line = await _connect(url, {"application_name": "doorward listener"}, CONNECT_SECONDS)
+    with _in_our_words(line):
+        await line.add_listener(CHANNEL, lambda *_: wake())
+    return line
+
+
+async def _hold(line: asyncpg.Connection) -> None:
+    """Keep the line until it is lost; then raise Unavailable or return."""
+    lost = asyncio.Event()
+    line.add_termination_listener(lambda _: lost.set())
+    try:
+        while not line.is_closed():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(lost.wait(), PING_SECONDS)
+            await _command(line, "SELECT 1")
+    finally:
+        line.terminate()
+
+
+async def _connect(url: str, settings: Mapping[str, str], seconds: float | None) -> asyncpg.Connection:
+    """`seconds`: how long a statement may take."""
+    with _in_our_words(None):
+        return await asyncpg.connect(
+            url,
+            timeout=CONNECT_SECONDS,
+            command_timeout=seconds,
+            statement_cache_size=STATEMENTS,
+            max_cached_statement_lifetime=0,
+            server_settings=dict(settings),
+        )
+
+
+async def _drive(connection: asyncpg.Connection, work: Work[T], committed: list[Callable[[], None]] | None = None) -> T:
+    """Run `work` to its end."""
+    try:
+        query = next(work)
+        while True:
+            rows = await _rows(connection, query)
+            if committed is not None and query.committed is not None:
+                committed.append(query.committed)
+            query = work.send(rows)
+    except StopIteration as end:
+        return cast("T", end.value)
+    except BaseException:
+        work.close()
+        raise
+
+
+async def _rows(connection: asyncpg.Connection, query: Query) -> Sequence[Row]:
+    compiled = query.statement.postgresql
+    values = query.bound(compiled)
+    with _in_our_words(connection):
+        return [tuple(record) for record in await connection.fetch(compiled.sql, *values)]
+
+
+async def _command(connection: asyncpg.Connection, sql: str) -> str:
+    with _in_our_words(connection):
+        return await connection.execute(sql)
+
+
+async def _commit(connection: asyncpg.Connection) -> None:
+    """Commit. Raises Unavailable when the server rolled back instead, which it says in its answer only."""
+    if await _command(connection, "COMMIT") != "COMMIT":
+        raise Unavailable(retry_after_seconds=1, reason="postgresql: rolled back at commit")
+
+
+async def _roll_back(connection: asyncpg.Connection, error: Exception) -> None:
+    if isinstance(error, Unavailable) and not isinstance(error, _Collision):
+        connection.terminate()  # it may not answer, and the server rolls back by itself
+    else:
+        await _command(connection, "ROLLBACK")
+
+
+@contextlib.contextmanager
+def _in_our_words(connection: asyncpg.Connection | None) -> Iterator[None]:
+    """Raise our own error instead of asyncpg's; without a cause, which would repeat values of rows."""
+    try:
+        yield
+    except _COLLISION as error:
+        raise _Collision(retry_after_seconds=1, reason=_reason(error)) from None
+    except _CLASH as error:
+        raise Conflict(reason=f"postgresql: {error.constraint_name}") from None
+    except _UNFIT as error:
+        raise Malformed(reason=_reason(error)) from None
+    except _BROKEN as error:
+        raise Unavailable(retry_after_seconds=1, reason=_reason(error)) from None
+    except exceptions.InterfaceError as error:
+        if connection is None or connection.is_closed():
+            raise Unavailable(retry_after_seconds=1, reason=_reason(error)) from None
+        raise
+    except exceptions.DataError as error:
+        if isinstance(error.__cause__, OverflowError | UnicodeEncodeError):
+            raise Malformed(reason="postgresql: a number or a text that it cannot hold") from None
+        raise TypeError("postgresql: a value that does not fit its column") from None
+
+
+def _reason(error: BaseException) -> str:
+    # The message without asyncpg's DETAIL line, which may hold values.
+    return f"postgresql: {getattr(error, 'message', None) or str(error) or type(error).__name__}"
