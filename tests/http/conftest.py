@@ -1,0 +1,132 @@
+"""The whole application in process, on both databases, reached over ASGI as a program or a browser would."""
+
+import re
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from doorward.app import App, Services
+from doorward.config import Settings
+from doorward.datadir import DataDir
+from doorward.testing import MovableClock
+from doorward.users import Declaration
+
+ORIGIN = "http://localhost:8000"
+PASSWORD = "correct horse battery staple"
+FITNESS = {
+    "tracking": Declaration(type="json"),
+    "exercise": Declaration(type="json"),
+    "coins": Declaration(type="integer", write="app", read="public", sortable=True, minimum=0, default=0),
+    "motto": Declaration(type="string", max_length=200, read="members"),
+    "secret": Declaration(type="string", max_length=200),
+}
+
+
+@dataclass
+class Visitor:
+    """Someone with a cookie jar. A browser also says where its requests come from."""
+
+    http: httpx.AsyncClient
+    csrf: str = ""
+
+    async def get(self, path: str, **kwargs: Any) -> httpx.Response:
+        return await self.http.get(path, **kwargs)
+
+    async def send(self, method: str, path: str, json: Any = None, **kwargs: Any) -> httpx.Response:
+        headers = {**({"x-csrf-token": self.csrf} if self.csrf else {}), **kwargs.pop("headers", {})}
+        if json is None:
+            return await self.http.request(method, path, headers=headers, **kwargs)
+        return await self.http.request(method, path, json=json, headers=headers, **kwargs)
+
+    async def post(self, path: str, json: Any = None, **kwargs: Any) -> httpx.Response:
+        return await self.send("POST", path, json, **kwargs)
+
+    async def sign_up(self, uid: str, password: str = PASSWORD, **fields: Any) -> dict[str, Any]:
+        """Sign up over JSON; from then on requests carry the session's CSRF token."""
+        body = {"uid": uid, "name": f"Name of {uid}", "password": password, **fields}
+        answer = await self.http.post("/api/users", json=body)
+        assert answer.status_code == 201, answer.text
+        await self.learn_csrf()
+        user: dict[str, Any] = answer.json()
+        return user
+
+    async def sign_in(self, identifier: str, password: str = PASSWORD) -> httpx.Response:
+        answer = await self.http.post("/api/sessions", json={"identifier": identifier, "password": password})
+        if answer.status_code == 201:
+            self.csrf = answer.json()["csrf_token"]
+        return answer
+
+    async def learn_csrf(self) -> str:
+        self.csrf = (await self.http.get("/api/sessions/current")).json()["csrf_token"]
+        return self.csrf
+
+    async def submit(self, path: str, fields: Mapping[str, str], page: str | None = None) -> httpx.Response:
+        """Fetch a page and send its form, as a browser without JavaScript does."""
+        shown = await self.http.get(page or path)
+        token = re.search(r'name="csrf_token" value="([^"]+)"', shown.text)
+        assert token, shown.text
+        return await self.http.post(
+            path,
+            data={"csrf_token": token[1], **fields},
+            headers={"origin": ORIGIN, "sec-fetch-site": "same-origin"},
+        )
+
+
+@dataclass
+class World:
+    """A running application and a way to meet it."""
+
+    app: App
+    services: Services
+    clock: MovableClock
+
+    def visitor(self, **headers: str) -> Visitor:
+        transport = httpx.ASGITransport(app=self.app, client=("127.0.0.1", 40000))
+        return Visitor(httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers))
+
+
+@asynccontextmanager
+async def running(settings: Settings, data: DataDir, clock: MovableClock) -> AsyncIterator[World]:
+    app = App(settings, data, clock)
+    async with app.running() as services:
+        yield World(app, services, clock)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Cheap hashes; the write-up's fields."""
+    base = Settings()
+    return msgspec.structs.replace(
+        base,
+        fields=FITNESS,
+        password=msgspec.structs.replace(base.password, memory_kib=8, time_cost=1),
+    )
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def world(
+    request: pytest.FixtureRequest, settings: Settings, tmp_path: Path, clock: MovableClock
+) -> AsyncIterator[World]:
+    """The application on each database in turn."""
+    data = DataDir.open(tmp_path / "data")
+    address = request.getfixturevalue(f"{request.param}_address")
+    if request.param == "sqlite":
+        shutil.copy(address, data.database)
+    else:
+        database = msgspec.structs.replace(settings.database, url=address)
+        settings = msgspec.structs.replace(settings, database=database)
+    async with running(settings, data, clock) as world:
+        yield world
+
+
+@pytest.fixture
+def visitor(world: World) -> Visitor:
+    """A program with a cookie jar."""
+    return world.visitor()
