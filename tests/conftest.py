@@ -1,0 +1,116 @@
+"""What every test may ask for, and the rules none may break: no network but the loopback, nothing skipped in CI."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from doorward.adapters.sealing import KeyFileSealer
+from doorward.ports import Database, Sealer
+from doorward.testing import MovableClock
+from tests.support.databases import migrate, open_database
+from tests.support.network import forbid_the_outside_world
+from tests.support.postgres import PostgresServer, postgres_server
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+TEMPLATE = "template_doorward"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Know `--rounds`."""
+    parser.addoption("--rounds", type=int, default=20, help="how often durability tests kill the server (default: 20)")
+
+
+def pytest_configure() -> None:
+    """Close the network before the first test is even imported."""
+    forbid_the_outside_world()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Whatever a test needs must be installed in CI."""
+    return _never_skipped_in_ci((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for whole files."""
+    return _never_skipped_in_ci((yield))
+
+
+def _never_skipped_in_ci(report: Report) -> Report:
+    # An expected failure is reported as skipped too, but it ran.
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"nothing may be skipped in CI: {report.longrepr}"
+    return report
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    """A clock that moves when it is told to."""
+    return MovableClock()
+
+
+@pytest.fixture
+def sealer(tmp_path: Path) -> Sealer:
+    """A sealer with a key of its own."""
+    return KeyFileSealer.open_or_create(tmp_path / "sealing.key")
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    """How often a durability test kills the server."""
+    asked: int = request.config.getoption("--rounds")
+    return asked
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for this process, with a migrated database to copy."""
+    with postgres_server() as server:
+        server.create(TEMPLATE)
+        migrate(server.url(TEMPLATE))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    migrate(str(path))
+    return path
+
+
+@pytest.fixture
+def sqlite_address(sqlite_template: Path, tmp_path: Path) -> str:
+    """A migrated SQLite file of the test's own."""
+    return str(shutil.copy(sqlite_template, tmp_path / "doorward.db"))
+
+
+@pytest.fixture
+def postgresql_address(postgres: PostgresServer, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A migrated PostgreSQL database of the test's own."""
+    name = f"test_{abs(hash(request.node.nodeid)):x}"
+    postgres.create(name, TEMPLATE)
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_address(request: pytest.FixtureRequest) -> str:
+    """Both databases in turn: the test runs on each. Open it again (`open_database`) to play a second worker."""
+    address: str = request.getfixturevalue(f"{request.param}_address")
+    return address
+
+
+@pytest.fixture
+async def database(database_address: str) -> AsyncIterator[Database]:
+    """A migrated database, open, on SQLite and on PostgreSQL in turn."""
+    opened = await open_database(database_address)
+    yield opened
+    await opened.close()

@@ -1,0 +1,68 @@
+"""What is installed is what was reviewed: exact releases with their hashes, each with a reason."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.sources import ROOT
+
+LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def _requirements(lock: Path) -> Iterator[str]:
+    """Every requirement of a lock with its options, its continued lines joined."""
+    lines = [line for line in lock.read_text().splitlines() if not line.lstrip().startswith("#")]
+    return (line for line in "\n".join(lines).replace("\\\n", " ").splitlines() if line.strip())
+
+
+def _names(lock: Path) -> set[str]:
+    return {re.split(r"[=\s]", requirement)[0] for requirement in _requirements(lock)}
+
+
+def _asked_for() -> set[str]:
+    groups = [PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"].values()]
+    return {re.split(r"[\s>=<~!\[;]", requirement)[0] for group in groups for requirement in group}
+
+
+@pytest.mark.asvs("15.2.4")
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_every_locked_release_is_exact_and_hashed(lock: Path) -> None:
+    locked = re.compile(r"[a-z0-9.-]+==\S+( ; .+?)?(\s+--hash=sha256:[0-9a-f]{64})+\s*")
+    assert not [requirement for requirement in _requirements(lock) if not locked.fullmatch(requirement)]
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, ROOT / "package-lock.json"], ids=lambda lock: lock.name)
+def test_locks_do_not_say_where_to_fetch(lock: Path) -> None:
+    text = re.sub(r'^.*"url": "https://.*$', "", lock.read_text(), flags=re.MULTILINE)  # whom to thank with money
+    assert "://" not in text
+    assert "--index-url" not in text
+
+
+@pytest.mark.asvs("15.2.4")
+def test_every_locked_javascript_package_is_hashed() -> None:
+    packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    assert all(package["integrity"].startswith("sha512-") for name, package in packages.items() if name)
+
+
+def test_the_locks_hold_what_the_project_asks_for() -> None:
+    everything = _names(ROOT / "requirements/dev.lock")
+    assert _asked_for() <= everything
+    assert _names(ROOT / "requirements/runtime.lock") <= everything
+
+
+@pytest.mark.asvs("15.1.2")
+def test_every_dependency_is_written_down_with_its_purpose() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE)
+    tools = json.loads((ROOT / "package.json").read_text())["devDependencies"]
+    assert sorted(rows) == sorted(_asked_for() | tools.keys())
+
+
+def test_news_fragments_are_named_for_what_they_are() -> None:
+    fragments = [path.name for path in (ROOT / "docs/changelog.d").iterdir() if path.name != "README.md"]
+    named = re.compile(r"[a-z0-9-]+\.(added|changed|fixed|removed|security)\.md")
+    assert not [name for name in fragments if not named.fullmatch(name)]
