@@ -9,7 +9,12 @@ T = TypeVar("T")
 
 
 class Database(Protocol):
-    """Runs store generators. Raises `Unavailable` when the database does not answer or is full."""
+    """Runs store generators.
+
+    Raises `Unavailable` when the database does not answer or is full, `Conflict` when a write breaks a unique or a
+    foreign key, `Malformed` for a value that the database cannot hold (a number of more than 64 bits, a lone surrogate;
+    on PostgreSQL also NUL in text).
+    """
 
     @property
     def dialect(self) -> Dialect:
@@ -31,6 +36,10 @@ class Database(Protocol):
         has to happen outside is hung on a query (`Query.then`): after the commit, on the event loop and in the order of
         the queries, the `committed` of each query of the attempt that was committed is called; others are forgotten.
         """
+        ...
+
+    async def alter(self, work: Callable[[], Work[T]]) -> T:
+        """Run one transaction that changes the schema, one at a time among all processes and nodes."""
         ...
 
     async def listen(self, wake: Callable[[], None]) -> bool:

@@ -1,0 +1,1 @@
+"""One file a revision, r<number>_<what>.py; `migrate.HEAD` names the newest."""
