@@ -39,22 +39,6 @@ def _may_know_http(path: Path) -> bool:
     return path.parts[0] in {"web", "app.py"} or path.name in {"routes.py", "api.py"}
 
 
-def test_only_the_composition_root_knows_the_adapters() -> None:
-    knowing = {path for path, tree in modules() if any(_is_of(name, "doorward.adapters") for name in imported(tree))}
-    assert not {str(path) for path in knowing if path != Path("app.py") and path.parts[0] != "adapters"}
-
-
-def test_models_know_neither_ports_nor_the_database() -> None:
-    forbidden = ("doorward.ports", "doorward.sql", "sqlalchemy", "time")
-    guilty = [
-        f"{path}: {name}"
-        for path, tree in modules()
-        for name in imported(tree)
-        if path.name == "model.py" and any(_is_of(name, module) for module in forbidden)
-    ]
-    assert not guilty
-
-
 def test_the_kernel_needs_only_the_standard_library() -> None:
     allowed = sys.stdlib_module_names | {"doorward"}
     foreign = [
