@@ -36,6 +36,9 @@ class VerifiedTokens:
     size: int
     _entries: OrderedDict[bytes, tuple[str, Claims]] = field(default_factory=OrderedDict)
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def find(self, digest: bytes) -> tuple[str, Claims] | None:
         """The key id and claims of a token seen before."""
         entry = self._entries.get(digest)
