@@ -1,0 +1,248 @@
+"""Verifying and setting passwords. Every try is counted before it is hashed, whoever it is for."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from doorward.audit import AuditTrail, Event, Outcome
+from doorward.authenticators import store
+from doorward.authenticators.model import ChangeWanted, KnownDevice, Refused, StoredPassword
+from doorward.authenticators.password import MAXIMUM_LENGTH, PasswordPolicy
+from doorward.authenticators.refusals import Refusals
+from doorward.kernel.caller import Caller
+from doorward.kernel.errors import InvalidCredentials, RateLimited, Unavailable
+from doorward.kernel.instant import SECOND, Instant
+from doorward.kernel.limits import Limits, load_limits
+from doorward.kernel.text import normalise_password, uid_key
+from doorward.kernel.under_way import Full, UnderWay
+from doorward.ports import Admission, Clock, Database, Hasher, Limiter, Sealer
+from doorward.sql import Work
+from doorward.users import User
+
+SIGN_IN: Final = "sign-in"
+REAUTHENTICATE: Final = "reauthenticate"
+
+
+@dataclass(frozen=True, slots=True)
+class Correct:
+    """A right password. Run `succeeded` in the transaction that acts on it.
+
+    `failures`: wrong tries in a row before this one. `change_wanted`: why its owner should choose another.
+    """
+
+    user: User
+    change_wanted: ChangeWanted | None
+    failures: int
+    _stored: StoredPassword
+    _new_digest: str | None = field(repr=False)
+
+    def succeeded(self) -> Work[None]:
+        """Replace a weak digest, and make sure that the password has not been changed since it was verified.
+
+        Raises InvalidCredentials if it has: else a session could begin with the old one after the others were ended.
+        """
+        user_id = self.user.id
+        if self._new_digest is not None:
+            yield from store.update_digest(user_id, self._stored.digest, self._new_digest, self.change_wanted)
+        if (yield from store.find_set_at(user_id)) != self._stored.set_at:
+            raise InvalidCredentials(reason="password changed meanwhile")
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One try: what for, by whom, and in which lane its failures are counted."""
+
+    action: str
+    user: User | None
+    caller: Caller
+    device: KnownDevice | None
+    lane: bytes
+
+
+def _no_device(_: str) -> Work[None]:
+    yield from ()
+
+
+@dataclass(slots=True)
+class PasswordService:
+    """Passwords of users. `fail_device` counts a wrong password on a known device and voids it at its limit."""
+
+    db: Database
+    clock: Clock
+    hasher: Hasher
+    limiter: Limiter
+    sealer: Sealer
+    audit: AuditTrail
+    policy: PasswordPolicy
+    limits: Limits = field(default_factory=load_limits)
+    fail_device: Callable[[str], Work[None]] = _no_device
+    refusals: Refusals = field(init=False)
+    _throttle: store.Throttle = field(init=False)
+    _under_way: UnderWay = field(default_factory=UnderWay, init=False)
+
+    def __post_init__(self) -> None:
+        """Build what follows from the figures."""
+        self.refusals = Refusals(self.db, self.clock, self.audit)
+        self._throttle = store.Throttle(self.limits.account)
+
+    # Setting ----------------------------------------------------------------------------------------------------
+
+    async def hash_new(self, password: str, context: Sequence[str], field: str = "password") -> str:
+        """Check a new password against the policy and hash it. Raises Invalid naming `field`, or Unavailable."""
+        return await self.hasher.hash(self.policy.check(password, context=context, field=field))
+
+    def set_password(self, user_id: str, digest: str, change_wanted: ChangeWanted | None = None) -> Work[None]:
+        """Set a user's password in the caller's transaction; failures against the old one are forgotten."""
+        yield from store.upsert_password(user_id, digest, self.clock.now(), change_wanted)
+        yield from store.delete_throttles([self._lane(action, "user", user_id) for action in (SIGN_IN, REAUTHENTICATE)])
+
+    async def change_wanted(self, user_id: str) -> ChangeWanted | None:
+        """Why a user should choose another password, as far as it was noticed."""
+        stored = await self.db.read(store.find_password(user_id))
+        return None if stored is None else stored.change_wanted
+
+    async def purge(self) -> None:
+        """Forget failures of long ago, and write down what was refused since the last row about it."""
+        await self.refusals.flush()
+        now = self.clock.now()
+        while await self.db.write(lambda: store.delete_expired_throttles(now)) == store.PURGE_AT_ONCE:
+            pass
+
+    # Verifying --------------------------------------------------------------------------------------------------
+
+    async def verify(
+        self,
+        user: User | None,
+        identifier: str,
+        password: str,
+        caller: Caller,
+        *,
+        device: KnownDevice | None = None,
+        action: str = SIGN_IN,
+    ) -> Correct:
+        """Check a password; with `user` None, do the same work for nobody (ASVS 6.3.8; C16).
+
+        Raises InvalidCredentials for every failure, after its audit row is durable; RateLimited; Unavailable. A known
+        device of the user has a count of its own and does not ask for a place in the buckets that strangers can fill.
+        """
+        own = device if user is not None and self._is_known(device, user) else None
+        attempt = _Try(action, user, caller, own, self._lane_of(action, user, identifier, own))
+        if own is not None:
+            return await self._try(attempt, password)
+        async with await self._admit(attempt) as admission:
+            correct = await self._try(attempt, password)
+            admission.succeeded()
+            return correct
+
+    async def _admit(self, attempt: _Try) -> Admission:
+        try:
+            return await self.limiter.admit(attempt.action, attempt.caller.address)
+        except RateLimited as refusal:
+            await self.refusals.note(attempt.action, refusal, attempt.caller)
+            raise
+
+    async def _try(self, attempt: _Try, password: str) -> Correct:
+        failures = await self._reserve(attempt)
+        try:
+            return await self._judge(attempt, normalise_password(password), failures)
+        finally:
+            self._under_way.end(attempt.lane)
+
+    async def _reserve(self, attempt: _Try) -> int:
+        """Count a failure in advance; how many in a row. Tries that may yet succeed are waited for, not refused."""
+
+        async def begin() -> int:
+            now = self.clock.now()
+            outcome = await self.db.write(lambda: self._throttle.reserve(attempt.lane, now))
+            if isinstance(outcome, Refused):
+                raise Full(attempt.lane, _too_early(outcome, now))
+            self._under_way.begin(attempt.lane)
+            return outcome.failures
+
+        try:
+            return await self._under_way.enter(attempt.lane, begin)
+        except RateLimited as refusal:
+            await self.refusals.note(attempt.action, refusal, attempt.caller)
+            raise
+
+    async def _judge(self, attempt: _Try, normal: str, failures: int) -> Correct:
+        user = attempt.user
+        try:
+            # The same look-up and the same hash for a user who is not there.
+            stored = await self.db.read(store.find_password("" if user is None else user.id))
+            is_too_long = len(normal) > MAXIMUM_LENGTH
+            digest = None if stored is None or is_too_long else stored.digest
+            verified = await self.hasher.verify(digest, normal)
+            if user is None or stored is None or not verified.right or user.status != "active":
+                reason = _reason(user, stored, is_right=verified.right)
+                await self.db.write(lambda: self._fail(attempt, reason, failures))
+                raise InvalidCredentials(reason=reason)
+            new_digest = await self._stronger(normal) if verified.outdated else None
+            await self.db.write(lambda: store.delete_throttles([attempt.lane]))
+        except Unavailable:
+            await self._release(attempt)
+            raise
+        change_wanted = stored.change_wanted or ("short" if self.policy.is_short(normal) else None)
+        return Correct(user, change_wanted, failures - 1, stored, new_digest)
+
+    async def _stronger(self, normal: str) -> str | None:
+        # A full queue is no reason to refuse a right password; the next sign-in tries again.
+        with suppress(Unavailable):
+            return await self.hasher.hash(normal)
+        return None
+
+    async def _release(self, attempt: _Try) -> None:
+        # Nothing was learnt from this try: counting it would lock owners out in an overload.
+        now = self.clock.now()
+        with suppress(Unavailable):
+            await self.db.write(lambda: store.update_release(attempt.lane, now))
+
+    def _fail(self, attempt: _Try, reason: str, failures: int) -> Work[None]:
+        user_id = None if attempt.user is None else attempt.user.id
+        payload = {
+            "action": attempt.action,
+            "reason": reason,
+            "failures": failures,
+            "known_device": bool(attempt.device),
+        }
+        yield from self.audit.record(
+            Event.AUTHN_LOGIN_FAIL, Outcome.FAILURE, attempt.caller, user_id=user_id, payload=payload
+        )
+        if failures == self.limits.account.hard_stop:
+            yield from self.audit.record(
+                Event.AUTHN_LOGIN_LOCK, Outcome.FAILURE, attempt.caller, user_id=user_id, payload=payload
+            )
+        if attempt.device is not None:
+            yield from self.fail_device(attempt.device.id)
+
+    # Lanes ------------------------------------------------------------------------------------------------------
+
+    def _is_known(self, device: KnownDevice | None, user: User) -> bool:
+        return (
+            device is not None and device.user_id == user.id and device.failures < self.limits.known_device.void_after
+        )
+
+    def _lane_of(self, action: str, user: User | None, identifier: str, device: KnownDevice | None) -> bytes:
+        if device is not None:
+            return self._lane(action, "device", device.id)
+        if user is not None:
+            return self._lane(action, "user", user.id)
+        return self._lane(action, "name", uid_key(identifier))
+
+    def _lane(self, *parts: str) -> bytes:
+        # A MAC, so that a dump of the table names nobody and does not tell users from names that nobody has.
+        return self.sealer.mac("\0".join(parts).encode("utf-8", "surrogatepass"), "throttle")
+
+
+def _too_early(refused: Refused, now: Instant) -> RateLimited:
+    seconds = -(-(refused.not_before - now) // SECOND)
+    return RateLimited(retry_after_seconds=seconds, reason="too many failures for this name")
+
+
+def _reason(user: User | None, stored: StoredPassword | None, *, is_right: bool) -> str:
+    if user is None:
+        return "unknown user"
+    if stored is None:
+        return "no password"
+    return user.status if is_right else "wrong password"

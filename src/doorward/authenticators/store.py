@@ -1,0 +1,143 @@
+"""SQL of the authenticators room: tables password and throttle."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import BigInteger, ColumnElement, bindparam, case, delete, literal_column, select, update
+from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's
+
+from doorward.authenticators.model import Refused, Reserved, StoredPassword
+from doorward.kernel.instant import SECOND, Instant
+from doorward.kernel.limits import AccountLimit
+from doorward.sql import Statement, Work
+from doorward.sql.tables import password, throttle
+
+PURGE_AT_ONCE = 1_000
+_NOW = bindparam("now", type_=BigInteger())
+
+_COLUMNS = (password.c.digest, password.c.set_at, password.c.change_wanted)
+_FIND = Statement(select(*_COLUMNS).where(password.c.user_id == bindparam("user_id")))
+_LOCK = Statement(
+    # On PostgreSQL a change of the password waits until the session is there, so that it ends this one too.
+    select(password.c.set_at).where(password.c.user_id == bindparam("user_id")).with_for_update(key_share=True)
+)
+_UPSERT = Statement(
+    insert(password)
+    .values({column.name: bindparam(column.name) for column in password.columns})
+    .on_conflict_do_update(
+        index_elements=[password.c.user_id],
+        set_={name: bindparam(name) for name in ("digest", "set_at", "change_wanted")},
+    )
+)
+_REPLACE = Statement(
+    update(password)
+    .where(password.c.user_id == bindparam("owner"), password.c.digest == bindparam("old"))
+    .values(digest=bindparam("new"), change_wanted=bindparam("change_wanted"))
+)
+_FIND_NOT_BEFORE = Statement(select(throttle.c.not_before).where(throttle.c.key == bindparam("key")))
+_RELEASE = Statement(
+    update(throttle)
+    .where(throttle.c.key == bindparam("key"), throttle.c.failures > literal_column("0"))
+    .values(failures=throttle.c.failures - literal_column("1"), not_before=_NOW)
+)
+_RESET = Statement(delete(throttle).where(throttle.c.key == bindparam("key")))
+_PURGE = Statement(
+    delete(throttle)
+    .where(throttle.c.key.in_(select(throttle.c.key).where(throttle.c.expires_at <= _NOW).limit(bindparam("at_once"))))
+    .returning(throttle.c.expires_at)
+)
+
+
+def find_password(user_id: str) -> Work[StoredPassword | None]:
+    """A user's password."""
+    rows = yield _FIND(user_id=user_id)
+    return StoredPassword(*rows[0]) if rows else None
+
+
+def find_set_at(user_id: str) -> Work[Instant | None]:
+    """When a user's password was chosen; it cannot change until the transaction ends."""
+    rows = yield _LOCK(user_id=user_id)
+    return int(rows[0][0]) if rows else None
+
+
+def upsert_password(user_id: str, digest: str, now: Instant, change_wanted: str | None) -> Work[None]:
+    """Set a user's password."""
+    yield _UPSERT(user_id=user_id, digest=digest, set_at=now, change_wanted=change_wanted)
+
+
+def update_digest(user_id: str, old: str, new: str, change_wanted: str | None) -> Work[None]:
+    """Replace a weak digest of the same password, unless someone has replaced it meanwhile."""
+    yield _REPLACE(owner=user_id, old=old, new=new, change_wanted=change_wanted)
+
+
+class Throttle:
+    """The count of failures in a row. Each key's row is reserved by one statement, so parallel tries cannot slip by."""
+
+    def __init__(self, limit: AccountLimit) -> None:
+        self._reserve = _reserve_statement(limit)
+
+    def reserve(self, key: bytes, now: Instant) -> Work[Reserved | Refused]:
+        """Count a failure before it has happened, or refuse when it is too early."""
+        rows = yield self._reserve(key=key, now=now)
+        if rows:
+            return Reserved(int(rows[0][0]))
+        rows = yield _FIND_NOT_BEFORE(key=key)
+        return Refused(int(rows[0][0]) if rows else now)
+
+
+def update_release(key: bytes, now: Instant) -> Work[None]:
+    """Take back a reservation whose try did not take place; it had been allowed, so the next one is too."""
+    yield _RELEASE(key=key, now=now)
+
+
+def delete_throttles(keys: Sequence[bytes]) -> Work[None]:
+    """Forget failures."""
+    for key in keys:
+        yield _RESET(key=key)
+
+
+def delete_expired_throttles(now: Instant) -> Work[int]:
+    """Forget failures that are long ago, some at a time; how many."""
+    return len((yield _PURGE(now=now, at_once=PURGE_AT_ONCE)))
+
+
+def _reserve_statement(limit: AccountLimit) -> Statement:
+    """One upsert: count, set the next instant by the ladder of limits.toml, and let nobody in before it."""
+    is_forgotten = throttle.c.expires_at <= _NOW
+    failures = case((is_forgotten, literal_column("1")), else_=throttle.c.failures + literal_column("1"))
+    first: ColumnElement[int] = literal_column("1")
+    statement = insert(throttle).values(
+        key=bindparam("key"),
+        failures=first,
+        not_before=_NOW + literal_column(str(limit.delay_after(1))),
+        expires_at=_NOW + _kept(limit, first),
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=[throttle.c.key],
+        set_={
+            "failures": failures,
+            "not_before": _NOW + _delay(limit, failures),
+            "expires_at": _NOW + _kept(limit, failures),
+        },
+        where=(throttle.c.not_before <= _NOW) | is_forgotten,
+    )
+    return Statement(statement.returning(throttle.c.failures))
+
+
+def _delay(limit: AccountLimit, failures: ColumnElement[int]) -> ColumnElement[int]:
+    steps = [(failures == literal_column(str(count)), _us(delay)) for count, delay in limit.steps]
+    return case(
+        (failures < literal_column(str(limit.free_failures)), literal_column("0")),
+        *steps,
+        (failures >= literal_column(str(limit.hard_stop)), _us(limit.delay_at_hard_stop * SECOND)),
+        else_=_us(limit.longest_delay * SECOND),
+    )
+
+
+def _kept(limit: AccountLimit, failures: ColumnElement[int]) -> ColumnElement[int]:
+    few = failures < literal_column(str(limit.free_failures))
+    return case((few, _us(limit.forget_few_after * SECOND)), else_=_us(limit.forget_after * SECOND))
+
+
+def _us(duration: int) -> ColumnElement[int]:
+    # Figures of ours, whole numbers: written into the text, so that both databases see their type.
+    return literal_column(str(duration))
