@@ -130,7 +130,7 @@ def _stored_version(dialect: Dialect) -> Work[str | None]:
 
 def _extra_is_current(extra: Sequence[str]) -> Work[bool]:
     rows = yield _FIND_EXTRA()
-    return [row[0] for row in rows] == [_digest(extra)]
+    return (rows[0][0] if rows else _digest(())) == _digest(extra)
 
 
 def _bring_up(dialect: Dialect, extra: Sequence[str]) -> Work[None]:
