@@ -128,7 +128,11 @@ def test_a_directory_or_a_pipe_in_place_of_the_key_file_is_refused(tmp_path: Pat
             KeyFileSealer.open_file(tmp_path / name)
 
 
-@pytest.mark.parametrize("text", ["", "short", "a" * 44, new_key() + new_key(), "\xff" * 43, "ä" * 44])
+@pytest.mark.parametrize(
+    "text",
+    ["", "short", "a" * 44, new_key() + new_key(), "\xff" * 43, "ä" * 44],
+    ids=["nothing", "too short", "of the wrong length", "two keys", "bytes", "no ASCII"],
+)
 def test_a_file_without_a_whole_key_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
     path = tmp_path / "key"
     path.touch(0o600)
