@@ -100,9 +100,7 @@ def wire(settings: Settings, data: DataDir, db: Database, hasher: Argon2Hasher, 
     audit = AuditTrail(sealer, clock)
     limits = load_limits(settings.limits)
     limiter = _limiter(settings, limits, db, clock, sealer)
-    sessions = Sessions(
-        db, clock, audit, PROFILES[settings.sessions.profile], csrf.token_for_session
-    )
+    sessions = Sessions(db, clock, audit, PROFILES[settings.sessions.profile], csrf.token_for_session)
     schema = Schema(settings.fields, settings.users.read)
     users = UsersService(db, clock, audit, schema, sessions.revoke_user)
     policy = PasswordPolicy(minimum_length=settings.password.minimum_length)
@@ -112,12 +110,24 @@ def wire(settings: Settings, data: DataDir, db: Database, hasher: Argon2Hasher, 
     keys = SigningKeys(db, clock, sealer)
     sign_up = SignUp(clock, limiter, users, passwords, sessions, audit)
     return Services(
-        settings=settings, db=db, clock=clock, sealer=sealer, hasher=hasher, audit=audit, schema=schema, users=users,
-        directory=Directory(db, schema), passwords=passwords, sessions=sessions, keys=keys,
-        tokens=AccessTokens(keys, site.public_url, clock), sign_up=sign_up,
+        settings=settings,
+        db=db,
+        clock=clock,
+        sealer=sealer,
+        hasher=hasher,
+        audit=audit,
+        schema=schema,
+        users=users,
+        directory=Directory(db, schema),
+        passwords=passwords,
+        sessions=sessions,
+        keys=keys,
+        tokens=AccessTokens(keys, site.public_url, clock),
+        sign_up=sign_up,
         sign_in=SignIn(db, clock, users, passwords, sessions, audit),
         account=Account(db, clock, users, passwords, sessions, audit),
-        setup=Setup(db, clock, users, sign_up, audit), csrf=csrf,
+        setup=Setup(db, clock, users, sign_up, audit),
+        csrf=csrf,
     )
 
 

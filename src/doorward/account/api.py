@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from doorward.account.service import ADMIN, Account
 from doorward.kernel.errors import FieldError, Forbidden, Invalid, NotFound
+from doorward.kernel.msgid import msgid
 from doorward.sessions import session_of
 from doorward.users import Directory, Schema, User
 from doorward.web.gate import Gate
@@ -20,11 +21,15 @@ MAX_LIMIT = 200
 _ID: JsonSchema = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
 _LIST_PARAMETERS: Sequence[JsonSchema] = (
     {
-        "name": "sort", "in": "query", "schema": {"type": "string"}, "example": "-coins",
+        "name": "sort",
+        "in": "query",
+        "schema": {"type": "string"},
+        "example": "-coins",
         "description": "A sortable field; a leading minus turns the order round. Ranks come with it, ties share one.",
     },
     {
-        "name": "limit", "in": "query",
+        "name": "limit",
+        "in": "query",
         "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     },
     {"name": "cursor", "in": "query", "schema": {"type": "string"}, "description": "`next_cursor` of the page before."},
@@ -55,27 +60,110 @@ class UsersApi:
         merge = "Fields that are absent stay as they are. `id` may be sent when it equals the path."
         return (
             Operation(
-                "GET", "/api/users", self.get_users, reading, "Members' directory and leaderboard", "Users",
+                "GET",
+                "/api/users",
+                self.get_users,
+                reading,
+                "Members' directory and leaderboard",
+                "Users",
                 answers={200: Answer("One page", self.schema.json_schema("page")), **problems(400, 401)},
                 parameters=_LIST_PARAMETERS,
             ),
-            Operation("GET", "/api/users/me", self.get_me, Access.SIGNED_IN, "Yourself", "Users",
-                      answers={200: user, **problems(401)}),
-            Operation("PATCH", "/api/users/me", self.put_me, Access.SIGNED_IN, "Change yourself", "Users", JSON,
-                      changes, BODY_LIMIT, written, description=merge),
-            Operation("PUT", "/api/users/me", self.put_me, Access.SIGNED_IN, "Change yourself", "Users", JSON,
-                      changes, BODY_LIMIT, written, description=merge),
-            Operation("DELETE", "/api/users/me", self.delete_me, Access.SIGNED_IN, "Delete yourself", "Users", JSON,
-                      _DELETE_BODY, answers={204: Answer("Deleted"), **problems(401, 403, 429)}),
-            Operation("GET", "/api/users/{id}", self.get_user, reading, "One user", "Users",
-                      answers={200: user, **problems(401, 404)}, parameters=(_ID,)),
-            Operation("PATCH", "/api/users/{id}", self.put_user, Access.SIGNED_IN, "Change a user", "Users", JSON,
-                      changes, BODY_LIMIT, written, (_ID,), merge),
-            Operation("PUT", "/api/users/{id}", self.put_user, Access.SIGNED_IN, "Change a user", "Users", JSON,
-                      changes, BODY_LIMIT, written, (_ID,), merge),
             Operation(
-                "DELETE", "/api/users/{id}", self.delete_user, Access.SIGNED_IN, "Delete a user", "Users", JSON,
-                _DELETE_BODY, answers={204: Answer("Deleted"), **problems(401, 403, 404, 409, 429)}, parameters=(_ID,),
+                "GET",
+                "/api/users/me",
+                self.get_me,
+                Access.SIGNED_IN,
+                "Yourself",
+                "Users",
+                answers={200: user, **problems(401)},
+            ),
+            Operation(
+                "PATCH",
+                "/api/users/me",
+                self.put_me,
+                Access.SIGNED_IN,
+                "Change yourself",
+                "Users",
+                JSON,
+                changes,
+                BODY_LIMIT,
+                written,
+                description=merge,
+            ),
+            Operation(
+                "PUT",
+                "/api/users/me",
+                self.put_me,
+                Access.SIGNED_IN,
+                "Change yourself",
+                "Users",
+                JSON,
+                changes,
+                BODY_LIMIT,
+                written,
+                description=merge,
+            ),
+            Operation(
+                "DELETE",
+                "/api/users/me",
+                self.delete_me,
+                Access.SIGNED_IN,
+                "Delete yourself",
+                "Users",
+                JSON,
+                _DELETE_BODY,
+                answers={204: Answer("Deleted"), **problems(401, 403, 429)},
+            ),
+            Operation(
+                "GET",
+                "/api/users/{id}",
+                self.get_user,
+                reading,
+                "One user",
+                "Users",
+                answers={200: user, **problems(401, 404)},
+                parameters=(_ID,),
+            ),
+            Operation(
+                "PATCH",
+                "/api/users/{id}",
+                self.put_user,
+                Access.SIGNED_IN,
+                "Change a user",
+                "Users",
+                JSON,
+                changes,
+                BODY_LIMIT,
+                written,
+                (_ID,),
+                merge,
+            ),
+            Operation(
+                "PUT",
+                "/api/users/{id}",
+                self.put_user,
+                Access.SIGNED_IN,
+                "Change a user",
+                "Users",
+                JSON,
+                changes,
+                BODY_LIMIT,
+                written,
+                (_ID,),
+                merge,
+            ),
+            Operation(
+                "DELETE",
+                "/api/users/{id}",
+                self.delete_user,
+                Access.SIGNED_IN,
+                "Delete a user",
+                "Users",
+                JSON,
+                _DELETE_BODY,
+                answers={204: Answer("Deleted"), **problems(401, 403, 404, 409, 429)},
+                parameters=(_ID,),
                 description="Your own record after a password given in the body or within the last ten minutes; "
                 "an administrator any.",
             ),
@@ -113,9 +201,7 @@ class UsersApi:
 
     async def put_user(self, call: Call) -> Response:
         """Change a record; own, or anybody's for an administrator."""
-        return self._answer(
-            call, await self.account.update(session_of(call), call.path("id"), call.body, call.caller)
-        )
+        return self._answer(call, await self.account.update(session_of(call), call.path("id"), call.body, call.caller))
 
     async def put_me(self, call: Call) -> Response:
         """Change one's own record."""
@@ -133,11 +219,13 @@ class UsersApi:
     async def _delete(self, call: Call, user_id: str) -> Response:
         session = session_of(call)
         unknown = [
-            FieldError(name, "unknown_field", "This field is not known here") for name in call.body if name != "password"
+            FieldError(name, "unknown_field", msgid("This field is not known here"))
+            for name in call.body
+            if name != "password"
         ]
         password = call.body.get("password")
         if password is not None and not isinstance(password, str):
-            unknown.append(FieldError("password", "wrong_type", "This must be text"))
+            unknown.append(FieldError("password", "wrong_type", msgid("This must be text")))
         if unknown:
             raise Invalid(unknown)
         await self.account.delete(session, user_id, password, call.caller)

@@ -7,8 +7,9 @@ from typing import Any
 from starlette.responses import Response
 
 from doorward.account.service import ADMIN, Account
+from doorward.authenticators import new_password_field, password_field
 from doorward.kernel.errors import FieldError, Invalid, NotFound, Problem
-from doorward.kernel.instant import to_rfc3339
+from doorward.kernel.msgid import msgid
 from doorward.sessions import SessionCookies, Sessions, describe, session_of
 from doorward.users import Directory, Schema
 from doorward.web.forms import FormField
@@ -20,11 +21,11 @@ BODY_LIMIT = 64 * 1024
 PAGE_ROWS = 25
 
 NOTICES = {  # shown after a redirect; the query names one, it never carries text
-    "welcome": "Welcome! Your account is ready.",
-    "saved": "Your changes are saved.",
-    "password": "Your password is changed. Other devices have been signed out.",
-    "ended": "That session has ended.",
-    "others": "All other sessions have ended.",
+    "welcome": msgid("Welcome! Your account is ready."),
+    "saved": msgid("Your changes are saved."),
+    "password": msgid("Your password is changed. Other devices have been signed out."),
+    "ended": msgid("That session has ended."),
+    "others": msgid("All other sessions have ended."),
 }
 
 
@@ -63,9 +64,7 @@ class AccountRoutes:
             page("/account/delete", self.get_delete, "Delete your account"),
             form("/account/delete", self.post_delete, "Delete your account", self.show_delete),
             page("/members", self.get_members, "Members"),
-            Operation(
-                "POST", "/preferences", self.post_preferences, Access.OPTIONAL, "Language and theme", reads=FORM
-            ),
+            Operation("POST", "/preferences", self.post_preferences, Access.OPTIONAL, "Language and theme", reads=FORM),
         )
 
     async def get_home(self, call: Call) -> Response:
@@ -85,10 +84,13 @@ class AccountRoutes:
         fields = self.schema.form_fields("profile", user)
         if problem is not None:
             fields = [replace(field, value=call.form_text(field.name)) for field in fields]
-        shown = {"email": user.email, "email_verified": user.email_verified}
         return self.gate.form(
-            call, "profile.html", fields, problem, notice=_notice(call, problem),
-            facts=self.schema.facts(user), **shown,
+            call,
+            "profile.html",
+            fields,
+            problem,
+            notice=_notice(call, problem),
+            facts=[(fact["label"], fact["value"]) for fact in self.schema.facts(user)],
         )
 
     async def post_profile(self, call: Call) -> Response:
@@ -109,25 +111,24 @@ class AccountRoutes:
         session = session_of(call)
         policy = self.account.passwords.policy
         fields = [
-            FormField("current_password", "Current password", "password", required=True,
-                      autocomplete="current-password"),
-            FormField(
-                "new_password", "New password", "password", required=True, autocomplete="new-password",
-                hint="At least %(minimum)s characters. A few words that only you would put together work well.",
-                params={"minimum": policy.minimum_length}, attributes={"minlength": str(policy.minimum_length)},
-            ),
+            password_field("current_password", msgid("Current password")),
+            new_password_field(policy, "new_password", msgid("New password")),
         ]
         wanted = await self.account.passwords.change_wanted(session.user_id)
         return self.gate.form(
-            call, "password.html", fields, problem, notice=_notice(call, problem), change_wanted=wanted,
-            username=session.uid,
+            call,
+            "password.html",
+            fields,
+            problem,
+            notice=_notice(call, problem),
+            change_wanted=wanted,
         )
 
     async def post_password(self, call: Call) -> Response:
         """Change the password."""
         session = session_of(call)
         typed = {name: call.form_text(name) for name in ("current_password", "new_password")}
-        missing = [FieldError(name, "required", "Enter a password") for name, text in typed.items() if not text]
+        missing = [FieldError(name, "required", msgid("Enter a password")) for name, text in typed.items() if not text]
         if missing:
             raise Invalid(missing)
         token = await self.account.change_password(
@@ -144,8 +145,11 @@ class AccountRoutes:
         current = session_of(call)
         rows = [
             {
-                "id": session.id, "device": describe(session.user_agent), "address": session.address,
-                "last_seen": to_rfc3339(session.last_seen_at), "created": to_rfc3339(session.created_at),
+                "id": session.id,
+                "device": describe(session.user_agent),
+                "address": session.address,
+                "last_seen": session.last_seen_at,
+                "created": session.created_at,
                 "current": session.id == current.id,
             }
             for session in await self.sessions.list_of(current.user_id)
@@ -175,20 +179,24 @@ class AccountRoutes:
     async def show_delete(self, call: Call, problem: Problem | None) -> Response:
         """The form, and what deletion means."""
         fields = [
-            FormField("password", "Password", "password", required=True, autocomplete="current-password"),
-            FormField("confirm", "I understand that my account and everything in it will be gone", "checkbox",
-                      required=True),
+            password_field(),
+            FormField(
+                "confirm",
+                msgid("I understand that my account and everything in it will be gone"),
+                "checkbox",
+                required=True,
+            ),
         ]
-        return self.gate.form(call, "delete.html", fields, problem, username=call.signed_in.uid)
+        return self.gate.form(call, "delete.html", fields, problem)
 
     async def post_delete(self, call: Call) -> Response:
         """Delete the account."""
         session = session_of(call)
         errors = []
         if not call.form_text("password"):
-            errors.append(FieldError("password", "required", "Enter your password"))
+            errors.append(FieldError("password", "required", msgid("Enter your password")))
         if not call.form_text("confirm"):
-            errors.append(FieldError("confirm", "required", "Tick the box if you want to delete your account"))
+            errors.append(FieldError("confirm", "required", msgid("Tick the box if you want to delete your account")))
         if errors:
             raise Invalid(errors)
         await self.account.delete_with_password(session, call.form_text("password"), call.caller)
@@ -207,7 +215,10 @@ class AccountRoutes:
         query = call.query
         sort = query.get("sort") or self.directory.default_sort
         page = await self.directory.page(
-            sort=sort, limit=PAGE_ROWS, cursor=query.get("cursor"), viewer_id=session.user_id,
+            sort=sort,
+            limit=PAGE_ROWS,
+            cursor=query.get("cursor"),
+            viewer_id=session.user_id,
             admin=ADMIN in session.roles,
         )
         return self.gate.render(call, "members.html", members=page, sort=sort, own_id=session.user_id)
@@ -224,4 +235,3 @@ def _notice(call: Call, problem: Problem | None) -> str | None:
         return None
     shown: Mapping[str, str] = {name: text for name, text in NOTICES.items() if name in call.request.query_params}
     return next(iter(shown.values()), None)
-

@@ -8,6 +8,7 @@ from doorward.audit import AuditTrail, Event, Outcome
 from doorward.authenticators import PasswordService
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Forbidden, Invalid, InvalidCredentials, NotFound, NotSignedIn
+from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database
 from doorward.sessions import Session, Sessions
 from doorward.sql import Work
@@ -60,7 +61,7 @@ class Account:
         try:
             await self.delete(session, session.user_id, password, caller)
         except InvalidCredentials as refusal:
-            wrong = FieldError("password", "wrong", "This is not your password")
+            wrong = FieldError("password", "wrong", msgid("This is not your password"))
             raise Invalid([wrong], reason=refusal.reason) from None
 
     async def change_password(self, session: Session, current: str, new: str, caller: Caller) -> str:
@@ -74,10 +75,10 @@ class Account:
         try:
             correct = await self.passwords.verify(user, user.uid, current, caller, action="reauthenticate")
         except InvalidCredentials as refusal:
-            wrong = FieldError("current_password", "wrong", "This is not your current password")
+            wrong = FieldError("current_password", "wrong", msgid("This is not your current password"))
             raise Invalid([wrong], reason=refusal.reason) from None
         if current == new:
-            raise Invalid([FieldError("new_password", "unchanged", "Choose a password you do not use yet")])
+            raise Invalid([FieldError("new_password", "unchanged", msgid("Choose a password you do not use yet"))])
         digest = await self.passwords.hash_new(new, context=context, field="new_password")
         now = self.clock.now()
 
@@ -88,7 +89,11 @@ class Account:
             yield from self.sessions.forget_devices(user.id)
             token = yield from self.sessions.rotate(session, caller, now)
             yield from self.audit.record(
-                Event.AUTHN_PASSWORD_CHANGE, Outcome.SUCCESS, caller, user_id=user.id, actor_id=user.id,
+                Event.AUTHN_PASSWORD_CHANGE,
+                Outcome.SUCCESS,
+                caller,
+                user_id=user.id,
+                actor_id=user.id,
                 session_id=session.id,
             )
             return token
@@ -113,8 +118,13 @@ class Account:
             return
         await self.db.write(
             lambda: self.audit.record(
-                Event.AUTHZ_FAIL, Outcome.FAILURE, caller, user_id=user_id, actor_id=session.user_id,
-                session_id=session.id, payload={"verb": verb, "resource": "user"},
+                Event.AUTHZ_FAIL,
+                Outcome.FAILURE,
+                caller,
+                user_id=user_id,
+                actor_id=session.user_id,
+                session_id=session.id,
+                payload={"verb": verb, "resource": "user"},
             )
         )
         raise Forbidden(reason=f"{verb} on somebody else's record")

@@ -5,6 +5,7 @@ and the same answer given whether or not there is such a user; and that a passwo
 digests that came from elsewhere, until their first right password.
 """
 
+from doorward.authenticators.forms import new_password_field, password_field
 from doorward.authenticators.model import ChangeWanted, KnownDevice
 from doorward.authenticators.password import PasswordPolicy
 from doorward.authenticators.refusals import Refusals
@@ -19,4 +20,6 @@ __all__ = [
     "PasswordPolicy",
     "PasswordService",
     "Refusals",
+    "new_password_field",
+    "password_field",
 ]

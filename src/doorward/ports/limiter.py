@@ -1,7 +1,7 @@
 """Limits by address and for everybody: buckets in memory, or shared by several processes."""
 
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 
 class Admission(Protocol):
@@ -11,7 +11,7 @@ class Admission(Protocol):
         """Give the place back: only failures count."""
         ...
 
-    async def __aenter__(self) -> "Admission": ...
+    async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

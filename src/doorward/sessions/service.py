@@ -77,9 +77,21 @@ class Sessions:
             raise InvalidCredentials(reason=user.status)
         now = proof.at
         started = Session(
-            id=new_id(now), user_id=user.id, uid=user.uid, name=user.name, roles=user.roles, status=user.status,
-            transport=transport, amr=proof.amr, aal=proof.aal, auth_time=now, created_at=now, last_seen_at=now,
-            expires_at=now + self.profile.absolute, address=caller.address, user_agent=caller.user_agent,
+            id=new_id(now),
+            user_id=user.id,
+            uid=user.uid,
+            name=user.name,
+            roles=user.roles,
+            status=user.status,
+            transport=transport,
+            amr=proof.amr,
+            aal=proof.aal,
+            auth_time=now,
+            created_at=now,
+            last_seen_at=now,
+            expires_at=now + self.profile.absolute,
+            address=caller.address,
+            user_agent=caller.user_agent,
         )
         token = (BEARER_PREFIX if transport == "bearer" else "") + new_token()
         yield from store.insert_session(started, token_digest(token))
@@ -88,7 +100,12 @@ class Sessions:
             yield from self._audit_end(ended, user.id, caller, "more than fifty sessions")
         device_token = (yield from self._know_device(user.id, device_id, now)) if transport == "cookie" else None
         yield from self.audit.record(
-            Event.SESSION_CREATED, Outcome.SUCCESS, caller, user_id=user.id, actor_id=user.id, session_id=started.id,
+            Event.SESSION_CREATED,
+            Outcome.SUCCESS,
+            caller,
+            user_id=user.id,
+            actor_id=user.id,
+            session_id=started.id,
             payload={"amr": list(proof.amr), "aal": proof.aal, "transport": transport},
         )
         return SignedIn(started, token, device_token)
@@ -135,7 +152,8 @@ class Sessions:
         if found is None or not found.live(now, self.profile):
             return None
         if now - found.last_seen_at >= TOUCH_EVERY:
-            await self.db.write(lambda: store.update_last_seen(found.id, now))
+            session_id = found.id
+            await self.db.write(lambda: store.update_last_seen(session_id, now))
             found = replace(found, last_seen_at=now)
         if self.feed.fresh(now) and self.cache.drops == drops:
             body = _encode(found.as_json(self.csrf_token(found.id)))
@@ -151,7 +169,11 @@ class Sessions:
             raise NotFound(reason="session ended meanwhile")
         yield from store.insert_revocation("session", session.id, now)
         yield from self.audit.record(
-            Event.SESSION_RENEWED, Outcome.SUCCESS, caller, user_id=session.user_id, actor_id=session.user_id,
+            Event.SESSION_RENEWED,
+            Outcome.SUCCESS,
+            caller,
+            user_id=session.user_id,
+            actor_id=session.user_id,
             session_id=session.id,
         )
         return token
@@ -202,7 +224,12 @@ class Sessions:
 
     def _audit_end(self, session_id: str, user_id: str, caller: Caller, why: str) -> Work[None]:
         yield from self.audit.record(
-            Event.SESSION_LOGOUT, Outcome.SUCCESS, caller, user_id=user_id, actor_id=user_id, session_id=session_id,
+            Event.SESSION_LOGOUT,
+            Outcome.SUCCESS,
+            caller,
+            user_id=user_id,
+            actor_id=user_id,
+            session_id=session_id,
             payload={"why": why},
         )
 
@@ -230,6 +257,3 @@ class Sessions:
             yield from store.delete_old_revocations(now - KEEP)
 
         await self.db.write(work)
-
-
-

@@ -6,9 +6,9 @@ from sqlalchemy import bindparam as p
 from sqlalchemy import delete, func, insert, select, update
 
 from doorward.kernel.instant import Instant
+from doorward.sessions.model import Session
 from doorward.sql import Row, Statement, Work
 from doorward.sql.tables import known_device, revocation, session, users
-from doorward.sessions.model import Session
 
 _COLUMNS = (
     session.c.id,
@@ -60,11 +60,7 @@ _DELETE_BEYOND = Statement(
     )
     .returning(session.c.id)
 )
-_DELETE_EXPIRED = Statement(
-    delete(session)
-    .where(session.c.expires_at <= p("now"))
-    .returning(session.c.id)
-)
+_DELETE_EXPIRED = Statement(delete(session).where(session.c.expires_at <= p("now")).returning(session.c.id))
 _ROTATE = Statement(
     update(session)
     .where(session.c.id == p("session_id"))
@@ -96,9 +92,9 @@ _DELETE_OLD_REVOCATIONS = Statement(delete(revocation).where(revocation.c.at < p
 _DEVICE_COLUMNS = (known_device.c.id, known_device.c.user_id, known_device.c.failures)
 _FIND_DEVICE = Statement(select(*_DEVICE_COLUMNS).where(known_device.c.token_digest == p("digest")))
 _INSERT_DEVICE = Statement(
-    insert(known_device).values({column.name: p(column.name) for column in known_device.columns}).returning(
-        known_device.c.id
-    )
+    insert(known_device)
+    .values({column.name: p(column.name) for column in known_device.columns})
+    .returning(known_device.c.id)
 )
 _REFRESH_DEVICE = Statement(
     update(known_device)
@@ -112,9 +108,7 @@ _FAIL_DEVICE = Statement(
     .values(failures=known_device.c.failures + 1)
     .returning(known_device.c.failures)
 )
-_DELETE_DEVICE = Statement(
-    delete(known_device).where(known_device.c.id == p("device_id")).returning(known_device.c.id)
-)
+_DELETE_DEVICE = Statement(delete(known_device).where(known_device.c.id == p("device_id")).returning(known_device.c.id))
 _DELETE_DEVICES_BEYOND = Statement(
     delete(known_device)
     .where(

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
+from doorward.authenticators import new_password_field
 from doorward.kernel.errors import Problem
 from doorward.sessions import SessionCookies, session_of
 from doorward.setup.service import Setup
 from doorward.users import Schema
-from doorward.web.forms import FormField
 from doorward.web.gate import Gate
 from doorward.web.routing import FORM, Access, Call, Operation, redirect
 
@@ -28,8 +28,14 @@ class SetupRoutes:
         return (
             Operation("GET", "/setup/{token}", self.get_page, Access.OPTIONAL, "Create the first administrator"),
             Operation(
-                "POST", "/setup/{token}", self.post_page, Access.OPTIONAL, "Create the first administrator",
-                reads=FORM, again=self.show, claimant=True,
+                "POST",
+                "/setup/{token}",
+                self.post_page,
+                Access.OPTIONAL,
+                "Create the first administrator",
+                reads=FORM,
+                again=self.show,
+                claimant=True,
             ),
         )
 
@@ -40,13 +46,8 @@ class SetupRoutes:
 
     async def show(self, call: Call, problem: Problem | None) -> Response:
         """The form for a new administrator, or one button for someone signed in."""
-        minimum = self.setup.sign_up.passwords.policy.minimum_length
         typed = [replace(field, value=call.form_text(field.name)) for field in self.schema.form_fields("sign_up")]
-        password = FormField(
-            "password", "Password", "password", required=True, autocomplete="new-password",
-            hint="At least %(minimum)s characters. A few words that only you would put together work well.",
-            params={"minimum": minimum}, attributes={"minlength": str(minimum)},
-        )
+        password = new_password_field(self.setup.sign_up.passwords.policy)
         fields = [] if call.session is not None else [*typed, password]
         response = self.gate.form(call, "setup.html", fields, problem)
         response.headers["referrer-policy"] = "no-referrer"  # the path is the secret

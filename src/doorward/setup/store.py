@@ -12,9 +12,7 @@ _INSERT = Statement(
     .values(token_digest=p("digest"), created_at=p("now"), expires_at=p("until"), used_at=None)
     .returning(setup_link.c.created_at)
 )
-_DELETE_UNUSED = Statement(
-    delete(setup_link).where(setup_link.c.used_at.is_(None)).returning(setup_link.c.created_at)
-)
+_DELETE_UNUSED = Statement(delete(setup_link).where(setup_link.c.used_at.is_(None)).returning(setup_link.c.created_at))
 _FIND_OPEN = Statement(
     select(setup_link.c.created_at).where(
         setup_link.c.token_digest == p("digest"), setup_link.c.used_at.is_(None), setup_link.c.expires_at > p("now")
@@ -22,9 +20,7 @@ _FIND_OPEN = Statement(
 )
 _USE = Statement(
     update(setup_link)
-    .where(
-        setup_link.c.token_digest == p("digest"), setup_link.c.used_at.is_(None), setup_link.c.expires_at > p("now")
-    )
+    .where(setup_link.c.token_digest == p("digest"), setup_link.c.used_at.is_(None), setup_link.c.expires_at > p("now"))
     .values(used_at=p("now"))
     .returning(setup_link.c.created_at)
 )

@@ -6,8 +6,10 @@ from typing import Any
 
 from starlette.responses import Response
 
+from doorward.authenticators import password_field
 from doorward.kernel.errors import Problem
 from doorward.kernel.instant import SECOND
+from doorward.kernel.msgid import msgid
 from doorward.sessions import SessionCookies, session_of
 from doorward.signin.model import Credentials, decode_credentials
 from doorward.signin.service import SignIn, Welcome
@@ -35,31 +37,62 @@ class SignInRoutes:
         """Every operation of the room."""
         return (
             Operation(
-                "POST", "/api/sessions", self.post_session, Access.ANYONE, "Sign in", "Sessions", JSON, CREDENTIALS,
-                answers={201: Answer("Signed in", SESSION), **problems(400, 401, 415, 429, 503)}, claimant=True,
+                "POST",
+                "/api/sessions",
+                self.post_session,
+                Access.ANYONE,
+                "Sign in",
+                "Sessions",
+                JSON,
+                CREDENTIALS,
+                answers={201: Answer("Signed in", SESSION), **problems(400, 401, 415, 429, 503)},
+                claimant=True,
                 description="A cookie session for browsers, or with `transport: bearer` a token for programs.",
             ),
             Operation(
-                "POST", "/api/users/authenticate", self.post_authenticate, Access.ANYONE, "Sign in for a JWT",
-                "Sessions", JSON, UID_CREDENTIALS,
+                "POST",
+                "/api/users/authenticate",
+                self.post_authenticate,
+                Access.ANYONE,
+                "Sign in for a JWT",
+                "Sessions",
+                JSON,
+                UID_CREDENTIALS,
                 answers={200: Answer("Signed in", MESSAGE_WITH_JWT), **problems(400, 401, 415, 429, 503)},
                 claimant=True,
                 description="Sets the session cookie and answers with an ES256 JWT that lives ten minutes at most and "
                 "stops working when the session ends.",
             ),
             Operation(
-                "POST", "/api/sessions/current/reauthenticate", self.post_reauthenticate, Access.SIGNED_IN,
-                "Prove again who you are", "Sessions", JSON, _PASSWORD_ONLY,
+                "POST",
+                "/api/sessions/current/reauthenticate",
+                self.post_reauthenticate,
+                Access.SIGNED_IN,
+                "Prove again who you are",
+                "Sessions",
+                JSON,
+                _PASSWORD_ONLY,
                 answers={200: Answer("Proved; the session has a new secret", SESSION), **problems(400, 401, 403, 429)},
             ),
             Operation("GET", "/sign-in", self.get_page, Access.OPTIONAL, "Sign in"),
             Operation(
-                "POST", "/sign-in", self.post_page, Access.OPTIONAL, "Sign in", reads=FORM, again=self.show,
+                "POST",
+                "/sign-in",
+                self.post_page,
+                Access.OPTIONAL,
+                "Sign in",
+                reads=FORM,
+                again=self.show,
                 claimant=True,
             ),
             Operation("GET", "/confirm", self.get_confirm, Access.SIGNED_IN, "Confirm it is you"),
             Operation(
-                "POST", "/confirm", self.post_confirm, Access.SIGNED_IN, "Confirm it is you", reads=FORM,
+                "POST",
+                "/confirm",
+                self.post_confirm,
+                Access.SIGNED_IN,
+                "Confirm it is you",
+                reads=FORM,
                 again=self.show_confirm,
             ),
         )
@@ -84,7 +117,10 @@ class SignInRoutes:
         welcome = await self._sign_in(call, Credentials(sent.identifier, sent.password))
         session = welcome.signed_in.session
         jwt = self.tokens.issue(
-            user_id=session.user_id, sid=session.id, auth_time=session.auth_time, amr=session.amr,
+            user_id=session.user_id,
+            sid=session.id,
+            auth_time=session.auth_time,
+            amr=session.amr,
             audience=self.issuer,
         )
         user = {"id": welcome.user.id, "uid": welcome.user.uid, "name": welcome.user.name}
@@ -115,9 +151,16 @@ class SignInRoutes:
     async def show(self, call: Call, problem: Problem | None) -> Response:
         """The form, with what was wrong. The password is never sent back."""
         fields = [
-            FormField("identifier", "Username or e-mail", "text", call.form_text("identifier"), required=True,
-                      autocomplete="username", attributes={"autocapitalize": "off", "spellcheck": "false"}),
-            FormField("password", "Password", "password", required=True, autocomplete="current-password"),
+            FormField(
+                "identifier",
+                msgid("Username or e-mail"),
+                "text",
+                call.form_text("identifier"),
+                required=True,
+                autocomplete="username",
+                attributes={"autocapitalize": "off", "spellcheck": "false"},
+            ),
+            password_field(),
         ]
         target = call.form_text("next") or call.request.query_params.get("next")
         return self.gate.form(call, "sign_in.html", fields, problem, next=local_path(target, "/account"))
@@ -137,11 +180,9 @@ class SignInRoutes:
 
     async def show_confirm(self, call: Call, problem: Problem | None) -> Response:
         """The form, with what was wrong."""
-        fields = [FormField("password", "Password", "password", required=True, autocomplete="current-password")]
+        fields = [password_field()]
         target = call.form_text("next") or call.request.query_params.get("next")
-        return self.gate.form(
-            call, "confirm.html", fields, problem, next=local_path(target, "/account"), username=call.signed_in.uid
-        )
+        return self.gate.form(call, "confirm.html", fields, problem, next=local_path(target, "/account"))
 
     async def post_confirm(self, call: Call) -> Response:
         """Confirm from the form, and go back to where it was asked."""

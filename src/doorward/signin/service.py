@@ -50,8 +50,13 @@ class SignIn:
                 correct.user, proof, caller, sent.transport, None if device is None else device.id
             )
             yield from self.audit.record(
-                Event.AUTHN_LOGIN_SUCCESS, AuditOutcome.SUCCESS, caller, user_id=correct.user.id,
-                actor_id=correct.user.id, session_id=signed_in.session.id, payload={"amr": list(proof.amr)},
+                Event.AUTHN_LOGIN_SUCCESS,
+                AuditOutcome.SUCCESS,
+                caller,
+                user_id=correct.user.id,
+                actor_id=correct.user.id,
+                session_id=signed_in.session.id,
+                payload={"amr": list(proof.amr)},
             )
             return signed_in
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
+from doorward.authenticators import new_password_field
 from doorward.kernel.errors import Problem
 from doorward.sessions import SessionCookies
 from doorward.signup.service import SignUp
 from doorward.users import Schema
-from doorward.web.forms import FormField
 from doorward.web.gate import Gate
 from doorward.web.origins import local_path
 from doorward.web.routing import FORM, JSON, Access, Answer, Call, JsonSchema, Operation, json_response, redirect
@@ -31,17 +31,34 @@ class SignUpRoutes:
         """Every operation of the room."""
         return (
             Operation(
-                "POST", "/api/users", self.post_user, Access.ANYONE, "Sign up", "Users", JSON,
-                self.schema.json_schema("sign_up"), body_limit=USER_BODY_LIMIT, claimant=True,
-                answers={201: Answer("Created and signed in by cookie", self._user_schema()),
-                         **problems(400, 413, 415, 429, 503)},
+                "POST",
+                "/api/users",
+                self.post_user,
+                Access.ANYONE,
+                "Sign up",
+                "Users",
+                JSON,
+                self.schema.json_schema("sign_up"),
+                body_limit=USER_BODY_LIMIT,
+                claimant=True,
+                answers={
+                    201: Answer("Created and signed in by cookie", self._user_schema()),
+                    **problems(400, 413, 415, 429, 503),
+                },
                 description="Every bad field is listed at once. Fields that only an app or an administrator may "
                 "write are refused.",
             ),
             Operation("GET", "/sign-up", self.get_page, Access.OPTIONAL, "Create your account"),
             Operation(
-                "POST", "/sign-up", self.post_page, Access.OPTIONAL, "Create your account", reads=FORM,
-                body_limit=USER_BODY_LIMIT, again=self.show, claimant=True,
+                "POST",
+                "/sign-up",
+                self.post_page,
+                Access.OPTIONAL,
+                "Create your account",
+                reads=FORM,
+                body_limit=USER_BODY_LIMIT,
+                again=self.show,
+                claimant=True,
             ),
         )
 
@@ -61,12 +78,7 @@ class SignUpRoutes:
     async def show(self, call: Call, problem: Problem | None) -> Response:
         """The form with what was typed, but the password, and what was wrong."""
         typed = [replace(field, value=call.form_text(field.name)) for field in self.schema.form_fields("sign_up")]
-        password = FormField(
-            "password", "Password", "password", required=True, autocomplete="new-password",
-            hint="At least %(minimum)s characters. A few words that only you would put together work well.",
-            params={"minimum": self.sign_up.passwords.policy.minimum_length},
-            attributes={"minlength": str(self.sign_up.passwords.policy.minimum_length)},
-        )
+        password = new_password_field(self.sign_up.passwords.policy)
         target = call.form_text("next") or call.request.query_params.get("next")
         return self.gate.form(call, "sign_up.html", [*typed, password], problem, next=local_path(target, "/account"))
 

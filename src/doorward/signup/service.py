@@ -8,6 +8,7 @@ from doorward.audit import AuditTrail
 from doorward.authenticators import PasswordService
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Invalid
+from doorward.kernel.msgid import msgid
 from doorward.kernel.instant import Instant
 from doorward.ports import Clock, Limiter
 from doorward.sessions import Sessions, SignedIn, password_proof
@@ -48,7 +49,7 @@ class SignUp:
             errors.extend(invalid.errors)
         uid = body.get("uid")
         if isinstance(uid, str) and not any(error.field == "uid" for error in errors) and await self.users.taken(uid):
-            errors.append(FieldError("uid", "taken", "This username is taken; choose another"))
+            errors.append(FieldError("uid", "taken", msgid("This username is taken; choose another")))
         password = body.get(PASSWORD)
         errors.extend(self._password_errors(password, profile))
         if errors or new is None or not isinstance(password, str):
@@ -80,9 +81,9 @@ class SignUp:
 
     def _password_errors(self, password: object, profile: Mapping[str, Any]) -> tuple[FieldError, ...]:
         if password is None or password == "":
-            return (FieldError(PASSWORD, "required", "Enter a password"),)
+            return (FieldError(PASSWORD, "required", msgid("Enter a password")),)
         if not isinstance(password, str):
-            return (FieldError(PASSWORD, "wrong_type", "This must be text"),)
+            return (FieldError(PASSWORD, "wrong_type", msgid("This must be text")),)
         context = [value for name in ("uid", "name", "email") if isinstance(value := profile.get(name), str)]
         try:
             self.passwords.policy.check(password, context=context)

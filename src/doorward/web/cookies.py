@@ -32,7 +32,7 @@ class Cookies:
         return self._name("doorward-visit")
 
     def read(self, header: str | None) -> dict[str, str]:
-        """Parse a Cookie header; a name sent twice is dropped, since a planted twin could come first (RFC 6265bis §8)."""
+        """Parse a Cookie header; a name sent twice is dropped: the first may be a planted twin (RFC 6265bis §8)."""
         if not header:
             return {}
         names = [part.split("=", 1)[0].strip() for part in header.split(";")]

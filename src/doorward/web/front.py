@@ -6,7 +6,7 @@ unforeseen. Pure ASGI: a BaseHTTPMiddleware would make each request three times 
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import structlog
 from starlette.requests import Request
@@ -68,8 +68,15 @@ class Front:
             await self._last_resort(scope, receive, send_complete)
 
     async def _last_resort(self, scope: Scope, receive: Receive, send: Send) -> None:
-        document = {"title": Internal.title, "status": 500, "code": "internal", "message": Internal.title,
-                    "detail": Internal.title, "type": "about:blank", "request_id": caller_of(scope).request_id}
+        document = {
+            "title": Internal.title,
+            "status": 500,
+            "code": "internal",
+            "message": Internal.title,
+            "detail": Internal.title,
+            "type": "about:blank",
+            "request_id": caller_of(scope).request_id,
+        }
         await json_response(document, 500, media_type="application/problem+json")(scope, receive, send)
 
     async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,9 +114,7 @@ class _Endpoint:
 
 def caller_of(scope: Scope) -> Caller:
     """Who sent the request in `scope`."""
-    caller: Any = scope["doorward.caller"]
-    assert isinstance(caller, Caller)
-    return caller
+    return cast("Caller", scope["doorward.caller"])
 
 
 def _stand_in(path: str, problem: Problem) -> Operation:

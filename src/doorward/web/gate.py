@@ -137,7 +137,8 @@ class Gate:
     def keep_preferences(self, response: Response, theme: str, locale: str) -> None:
         """Remember how this browser wants pages; unknown wishes are dropped."""
         for name, value, known in (
-            ("doorward-theme", theme, THEMES), ("doorward-lang", locale, tuple(self.pages.locales)),
+            ("doorward-theme", theme, THEMES),
+            ("doorward-lang", locale, tuple(self.pages.locales)),
         ):
             if value in known:
                 self.cookies.put(response, name, value, PREFERENCE_SECONDS)
@@ -163,7 +164,8 @@ class Gate:
         wrong = _field_errors(problem)
         shown = [
             replace(field, error=said(wrong[field.name].message, wrong[field.name].params))
-            if field.name in wrong else field
+            if field.name in wrong
+            else field
             for field in fields
         ]
         names = {field.name for field in fields}

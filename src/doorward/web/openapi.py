@@ -16,7 +16,9 @@ _SECURITY: Mapping[Access, Sequence[Mapping[str, list[str]]]] = {
 }
 
 
-def describe_api(operations: Sequence[Operation], *, title: str, public_url: str, session_cookie: str) -> dict[str, Any]:
+def describe_api(
+    operations: Sequence[Operation], *, title: str, public_url: str, session_cookie: str
+) -> dict[str, Any]:
     """The OpenAPI document of every operation that has a tag; pages have none."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -49,7 +51,7 @@ def _describe(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "tags": [operation.tag],
         "security": list(_SECURITY[operation.access]),
-        "responses": {str(status): _answer(status, a.description, a.schema) for status, a in operation.answers.items()},
+        "responses": {str(status): _answer(a.description, a.schema) for status, a in operation.answers.items()},
     }
     if operation.description:
         described["description"] = operation.description
@@ -61,7 +63,7 @@ def _describe(operation: Operation) -> dict[str, Any]:
     return described
 
 
-def _answer(status: int, description: str, schema: Mapping[str, Any] | None) -> dict[str, Any]:
+def _answer(description: str, schema: Mapping[str, Any] | None) -> dict[str, Any]:
     if schema is None:
         return {"description": description}
     if schema is PROBLEM:

@@ -49,8 +49,10 @@ class Site:
         return peer
 
     def _trusts(self, address: str) -> bool:
-        return bool(self.trusted_proxies) and _is_address(address) and any(
-            ip_address(address) in network for network in self.trusted_proxies
+        return (
+            bool(self.trusted_proxies)
+            and _is_address(address)
+            and any(ip_address(address) in network for network in self.trusted_proxies)
         )
 
 

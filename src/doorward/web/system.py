@@ -35,14 +35,42 @@ class SystemRoutes:
         """Health, keys, description."""
         health = record({"status": STRING})
         return (
-            Operation("GET", "/livez", self.get_livez, Access.ANYONE, "The process answers", "System",
-                      answers={200: Answer("It does", health)}),
-            Operation("GET", "/readyz", self.get_readyz, Access.ANYONE, "Everything needed is there", "System",
-                      answers={200: Answer("It is", health), **problems(503)}),
-            Operation("GET", "/.well-known/jwks.json", self.get_jwks, Access.ANYONE, "Public signing keys (RFC 7517)",
-                      "System", answers={200: Answer("A JWK Set", {"type": "object"})}),
-            Operation("GET", "/api/openapi.json", self.get_openapi, Access.ANYONE, "This description", "System",
-                      answers={200: Answer("OpenAPI 3.1", {"type": "object"})}),
+            Operation(
+                "GET",
+                "/livez",
+                self.get_livez,
+                Access.ANYONE,
+                "The process answers",
+                "System",
+                answers={200: Answer("It does", health)},
+            ),
+            Operation(
+                "GET",
+                "/readyz",
+                self.get_readyz,
+                Access.ANYONE,
+                "Everything needed is there",
+                "System",
+                answers={200: Answer("It is", health), **problems(503)},
+            ),
+            Operation(
+                "GET",
+                "/.well-known/jwks.json",
+                self.get_jwks,
+                Access.ANYONE,
+                "Public signing keys (RFC 7517)",
+                "System",
+                answers={200: Answer("A JWK Set", {"type": "object"})},
+            ),
+            Operation(
+                "GET",
+                "/api/openapi.json",
+                self.get_openapi,
+                Access.ANYONE,
+                "This description",
+                "System",
+                answers={200: Answer("OpenAPI 3.1", {"type": "object"})},
+            ),
             Operation("GET", "/api/docs", self.get_docs, Access.OPTIONAL, "API reference"),
             Operation("GET", "/problems/{code}", self.get_problem, Access.OPTIONAL, "What an error means"),
             Operation("POST", "/csp-reports", self.post_csp_report, Access.ANYONE, "Content Security Policy reports"),
@@ -62,7 +90,8 @@ class SystemRoutes:
     async def get_jwks(self, _: Call) -> Response:
         """RFC 7517 §5."""
         return Response(
-            self.jwks(), media_type="application/jwk-set+json",
+            self.jwks(),
+            media_type="application/jwk-set+json",
             headers={"cache-control": JWKS_CACHE.decode(), "cross-origin-resource-policy": "cross-origin"},
         )
 
@@ -81,8 +110,9 @@ class SystemRoutes:
         if kind is None:
             raise NotFound
         return self.gate.render(
-            call, "problem.html", kind={"code": kind.code, "status": kind.status, "title": kind.title,
-                                        "text": (kind.__doc__ or "").strip()},
+            call,
+            "problem.html",
+            kind={"code": kind.code, "status": kind.status, "title": kind.title, "text": (kind.__doc__ or "").strip()},
         )
 
     async def post_csp_report(self, call: Call) -> Response:

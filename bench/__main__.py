@@ -1,0 +1,144 @@
+"""`make bench`: every figure is a ratio of two measurements of one run on one machine; nothing here can fail a build."""
+
+import argparse
+import asyncio
+import http.client
+import itertools
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import directory, load, servers
+from doorward.adapters.argon2 import Argon2Hasher
+
+CONNECTIONS = 32
+PASSWORD = "a phrase that is long enough"  # noqa: S105  opens a throw-away server
+SERVER, CLIENT = 0, 1
+BOTH = {SERVER, CLIENT}
+
+
+def main() -> None:
+    """Run the sections asked for, or all."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("sections", nargs="*", choices=[[], *SECTIONS], help="default: all")
+    parser.add_argument("--seconds", type=float, default=5)
+    asked = parser.parse_args()
+    for name in asked.sections or SECTIONS:
+        print(f"\n== {name}")
+        SECTIONS[name](asked.seconds)
+
+
+def sessions(seconds: float) -> None:
+    """GET /api/sessions/current with a cookie beside an empty raw-ASGI application, one worker, 32 connections."""
+    os.sched_setaffinity(0, {CLIENT})
+    rates: dict[str, list[float]] = {"empty": [], "session check": []}
+    with tempfile.TemporaryDirectory() as folder:
+        with servers.empty({SERVER}) as empty_port, servers.doorward(Path(folder), {SERVER}) as port:
+            cookie = _sign_up(port, "checker")
+            request = load.get("/api/sessions/current", [f"cookie: {cookie}"])
+            bare = load.get("/", [f"cookie: {cookie}"])
+            for _ in range(3):
+                rates["empty"].append(load.load(empty_port, lambda: bare, seconds=seconds).rate())
+                rates["session check"].append(load.load(port, lambda: request, seconds=seconds).rate())
+    for name, found in rates.items():
+        print(f"{name:>14}: {statistics.median(found):9.0f}/s   ({min(found):.0f}-{max(found):.0f})")
+    ratio = statistics.median(rates["session check"]) / statistics.median(rates["empty"])
+    print(f"{'ratio':>14}: {ratio:9.1%}   (wanted: at least 60 %)")
+
+
+def sign_ins(seconds: float) -> None:
+    """Sign-ins a second beside raw Argon2id hashes a second with the same parameters and threads."""
+    os.sched_setaffinity(0, BOTH)
+    raw = asyncio.run(_raw_hashes(seconds))
+    with tempfile.TemporaryDirectory() as folder, servers.doorward(Path(folder), BOTH) as port:
+        names = _users(port)
+        found = load.load(port, _sign_in_requests(names), connections=8, seconds=seconds)
+    print(f"raw hashes: {raw:7.1f}/s\n  sign-ins: {found.rate(201):7.1f}/s   other answers: {_others(found, 201)}")
+    print(f"     ratio: {found.rate(201) / raw:7.1%}   (wanted: at least 90 %)")
+
+
+def together(seconds: float) -> None:
+    """Session checks at half their maximum while sign-ins fill the hash pool, all of it on two cores."""
+    os.sched_setaffinity(0, BOTH)
+    with tempfile.TemporaryDirectory() as folder, servers.doorward(Path(folder), BOTH) as port:
+        names = _users(port)
+        request = load.get("/api/sessions/current", [f"cookie: {_sign_up(port, 'checker')}"])
+        most = load.load(port, lambda: request, seconds=seconds).rate()
+        alone = load.load(port, _sign_in_requests(names), connections=8, seconds=seconds).rate(201)
+        child = os.fork()
+        if child == 0:
+            both = load.load(port, _sign_in_requests(names), connections=8, seconds=seconds)
+            Path(folder, "sign-ins").write_text(json.dumps([both.rate(201), _others(both, 201)]))
+            os._exit(0)
+        checks = load.load(port, lambda: request, seconds=seconds, per_second=most / 2)
+        os.waitpid(child, 0)
+        kept, others = json.loads(Path(folder, "sign-ins").read_text())
+    wanted = most / 2 * seconds
+    print(f"session checks alone: {most:8.0f}/s, offered: {most / 2:8.0f}/s")
+    print(f"              served: {checks.count(200) / wanted:8.1%}   p99 {checks.percentile(0.99):.1f} ms   (>= 95 %)")
+    print(f"      sign-ins alone: {alone:8.1f}/s, meanwhile: {kept:.1f}/s, other answers: {others}")
+    print(f"                kept: {kept / alone:8.1%}   (wanted: at least 40 %)")
+
+
+async def _raw_hashes(seconds: float) -> float:
+    hasher = Argon2Hasher()
+    try:
+        digest = await hasher.hash(PASSWORD)
+        until, done = time.perf_counter() + seconds, 0
+
+        async def one() -> None:
+            nonlocal done
+            while time.perf_counter() < until:
+                await hasher.verify(digest, PASSWORD)
+                done += 1
+
+        started = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(8)))
+        return done / (time.perf_counter() - started)
+    finally:
+        hasher.close()
+
+
+def _users(port: int) -> list[str]:
+    names = [f"user{number}" for number in range(32)]
+    for name in names:
+        _sign_up(port, name)
+    return names
+
+
+def _sign_in_requests(names: list[str]) -> Callable[[], bytes]:
+    bodies = [json.dumps({"identifier": name, "password": PASSWORD, "transport": "bearer"}).encode() for name in names]
+    endless = itertools.cycle([load.post_json("/api/sessions", body) for body in bodies])
+    return lambda: next(endless)
+
+
+def _sign_up(port: int, uid: str) -> str:
+
+    connection = http.client.HTTPConnection("localhost", port, timeout=30)
+    body = json.dumps({"uid": uid, "name": uid, "password": PASSWORD})
+    connection.request("POST", "/api/users", body, {"content-type": "application/json"})
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    if answer.status != 201:  # noqa: PLR2004
+        raise SystemExit(text)
+    cookies = [value.split(";")[0] for name, value in answer.getheaders() if name.lower() == "set-cookie"]
+    return next(cookie for cookie in cookies if cookie.startswith("doorward="))
+
+
+def _others(tally: load.Tally, expected: int) -> dict[int, int]:
+    return {status: number for status, number in tally.answered.items() if status != expected}
+
+
+SECTIONS: dict[str, Callable[[float], None]] = {
+    "sessions": sessions,
+    "sign-ins": sign_ins,
+    "together": together,
+    "directory": directory.main,
+}
+
+if __name__ == "__main__":
+    main()

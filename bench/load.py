@@ -1,0 +1,128 @@
+"""A small load generator over plain sockets: as many requests as possible, or so many a second."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import uvloop
+
+
+@dataclass
+class Tally:
+    """What a load has seen. Latencies in seconds."""
+
+    offered: int = 0
+    answered: dict[int, int] = field(default_factory=dict)
+    latencies: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def count(self, status: int) -> int:
+        """How many answers had this status."""
+        return self.answered.get(status, 0)
+
+    def rate(self, status: int = 200) -> float:
+        """Answers of this status a second."""
+        return self.count(status) / self.seconds if self.seconds else 0.0
+
+    def percentile(self, share: float) -> float:
+        """A latency in milliseconds: 0.5 is the median."""
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 if ordered else float("nan")
+
+
+class _Connection(asyncio.Protocol):
+    """One keep-alive connection with one request under way."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._waiter: asyncio.Future[int] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, body = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        lowered = head.lower()
+        start = lowered.find(b"content-length: ")
+        length = int(lowered[start + 16 :].split(b"\r\n", 1)[0]) if start >= 0 else 0
+        if len(body) >= length and self._waiter is not None and not self._waiter.done():
+            self._buffer = b""
+            self._waiter.set_result(int(head[9:12]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(exc or ConnectionResetError())
+
+    async def ask(self, request: bytes) -> int:
+        """Send one request; the status of its answer."""
+        assert self._transport is not None
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._waiter
+
+
+async def _run(
+    port: int, requests: Callable[[], bytes], connections: int, seconds: float, per_second: float | None
+) -> Tally:
+    loop = asyncio.get_running_loop()
+    tally = Tally()
+    started = time.perf_counter()
+    until = started + seconds
+    slots = iter(range(10**12))
+
+    async def one() -> None:
+        _, connection = await loop.create_connection(_Connection, "127.0.0.1", port)
+        while (now := time.perf_counter()) < until:
+            if per_second is not None:
+                due = started + next(slots) / per_second
+                if due >= until:
+                    return
+                if due > now:
+                    await asyncio.sleep(due - now)
+            tally.offered += 1
+            sent = time.perf_counter()
+            status = await connection.ask(requests())
+            tally.answered[status] = tally.answered.get(status, 0) + 1
+            tally.latencies.append(time.perf_counter() - sent)
+
+    await asyncio.gather(*(one() for _ in range(connections)))
+    tally.seconds = time.perf_counter() - started
+    return tally
+
+
+def load(
+    port: int,
+    requests: Callable[[], bytes],
+    *,
+    connections: int = 32,
+    seconds: float = 5,
+    per_second: float | None = None,
+) -> Tally:
+    """Send requests for `seconds`; without `per_second` each connection asks again as soon as it is answered."""
+    return uvloop.run(_run(port, requests, connections, seconds, per_second))
+
+
+def get(path: str, headers: Sequence[str] = ()) -> bytes:
+    """A GET request as bytes."""
+    lines = [f"GET {path} HTTP/1.1", "host: localhost", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def post_json(path: str, body: bytes, headers: Sequence[str] = ()) -> bytes:
+    """A JSON POST request as bytes."""
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "host: localhost",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        *headers,
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + body
