@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from doorward.kernel.startup import StartRefused
+
 KEY_BYTES: Final = 32
 ENVIRONMENT_KEY: Final = "DOORWARD_SEALING_KEY"
 ENVIRONMENT_FILE: Final = "DOORWARD_SEALING_KEY_FILE"
@@ -32,7 +34,7 @@ _HEADER_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES
 _LONGEST_FILE: Final = 1024
 
 
-class SealingKeyRefused(Exception):  # noqa: N818  a refusal, in the word of kernel/errors.py
+class SealingKeyRefused(StartRefused):
     """The sealing key cannot be used; the message says why and what helps, and never holds the key."""
 
 
@@ -49,7 +51,7 @@ class KeyFileSealer:
 
     @classmethod
     def open_or_create(cls, path: Path) -> "KeyFileSealer":
-        """Read the key in `path`, making a new one first when there is none. Raises SealingKeyRefused."""
+        """Read the key in `path`, making a new one when there is none yet. Raises SealingKeyRefused."""
         if not path.exists():
             with contextlib.suppress(FileExistsError):  # another process was quicker: its key counts
                 _create(path)
@@ -93,17 +95,25 @@ class KeyFileSealer:
         return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"doorward/1/{info}".encode()).derive(self.key)
 
 
-def open_sealer(path: Path, environ: Mapping[str, str]) -> KeyFileSealer:
+def open_sealer(path: Path, environ: Mapping[str, str], *, create: bool = True) -> KeyFileSealer:
     """The sealer of DOORWARD_SEALING_KEY, of DOORWARD_SEALING_KEY_FILE, or of `path`, which is made when missing.
 
-    Raises SealingKeyRefused.
+    `create=False`: there are data already, so a missing key is a lost one, and a new one would hide that. Raises
+    SealingKeyRefused.
     """
     text, file = environ.get(ENVIRONMENT_KEY), environ.get(ENVIRONMENT_FILE)
     if text and file:
         raise SealingKeyRefused(f"Set {ENVIRONMENT_KEY} or {ENVIRONMENT_FILE}, not both.")
     if text:
         return KeyFileSealer(_decode(text.encode(), f"the environment variable {ENVIRONMENT_KEY}"))
-    return KeyFileSealer.open_file(Path(file)) if file else KeyFileSealer.open_or_create(path)
+    if file:
+        return KeyFileSealer.open_file(Path(file))
+    if not create and not path.exists():
+        raise SealingKeyRefused(
+            f"The sealing key {path} is missing, but there is a database that was used with one. "
+            f"Put the key back from your backup, or name it in {ENVIRONMENT_FILE}."
+        )
+    return KeyFileSealer.open_or_create(path)
 
 
 def new_key() -> str:
