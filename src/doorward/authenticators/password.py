@@ -1,12 +1,13 @@
 """Which passwords may be chosen: NIST SP 800-63B §3.1.1.2 and ASVS 5.0 V6.2 (C1-C5)."""
 
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
 from doorward.kernel.errors import FieldError, Invalid
+from doorward.kernel.msgid import msgid
 from doorward.kernel.text import normalise_password
 
 MINIMUM_LENGTH = 15  # code points, where a password may be the only factor
@@ -24,6 +25,10 @@ def common_passwords() -> frozenset[str]:
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
+_REQUIRED = msgid("Enter a password")
+_TOO_SHORT = msgid("Use at least %(minimum)s characters. Several words in a row are easy to remember")
+
+
 @dataclass(frozen=True, slots=True)
 class PasswordPolicy:
     """Lengths in code points after NFC, and words that are no secret. No rule about kinds of characters."""
@@ -39,6 +44,11 @@ class PasswordPolicy:
                 f"the minimum length must be {LOWEST_MINIMUM} to {LOWEST_MAXIMUM},"
                 f" the maximum {LOWEST_MAXIMUM} to {MAXIMUM_LENGTH}"
             )
+
+    @property
+    def messages(self) -> Mapping[str, str]:
+        """What a form can say before it is sent, by error code."""
+        return {"required": _REQUIRED, "too_short": _TOO_SHORT}
 
     def check(self, password: str, *, context: Sequence[str] = (), field: str = "password") -> str:
         """Return the password in NFC, as it is to be hashed. Raises Invalid naming `field` (ASVS 6.2.1, 6.2.4, 6.2.9).
@@ -58,8 +68,7 @@ class PasswordPolicy:
     def _length_error(self, normal: str, field: str) -> FieldError | None:
         if self.is_short(normal):
             params = {"minimum": self.minimum_length}
-            message = "Use at least %(minimum)s characters. Several words in a row are easy to remember"
-            return FieldError(field, "too_short", message, params)
+            return FieldError(field, "too_short", _TOO_SHORT, params)
         if len(normal) > self.maximum_length:
             return FieldError(field, "too_long", "Use at most %(maximum)s characters", {"maximum": self.maximum_length})
         return None

@@ -8,8 +8,8 @@ from doorward.audit import AuditTrail
 from doorward.authenticators import PasswordService
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Invalid
-from doorward.kernel.msgid import msgid
 from doorward.kernel.instant import Instant
+from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Limiter
 from doorward.sessions import Sessions, SignedIn, password_proof
 from doorward.sql import Work
