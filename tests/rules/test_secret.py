@@ -39,6 +39,7 @@ def test_values_under_these_names_are_not(name: str) -> None:
         f"$argon2id$v=19$m=8,t=1,p=2$c2FsdA${TOKEN}",
         f"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.{TOKEN}{TOKEN}",
         f"token={TOKEN[:20]} and more",
+        f"Cookie: theme=dark; session={TOKEN[:20]}",
     ],
 )
 def test_credentials_are_taken_out_of_texts(text: str) -> None:
@@ -53,7 +54,7 @@ def test_credentials_are_taken_out_of_texts(text: str) -> None:
         "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea",
         "basic sign-in took 12 ms, exit code: 1",
         "The password is too short",
-        "/work/of/a/path/with/many/parts/and_words/that/go/on.py:12 in build",
+        "doorward/of/a/path/with/many/parts/and_words/that/go/on.py:12 in build",
     ],
 )
 def test_ordinary_texts_stay_as_they_are(text: str) -> None:

@@ -32,7 +32,7 @@ class Event(StrEnum):
     AUTHN_PASSWORD_CHANGE = "authn_password_change"  # noqa: S105  the name of an event
     AUTHN_PASSWORD_CHANGE_FAIL = "authn_password_change_fail"  # noqa: S105
     AUTHN_IMPOSSIBLE_TRAVEL = "authn_impossible_travel"
-    AUTHN_TOKEN_CREATED = "authn_token_created"  # noqa: S105
+    AUTHN_TOKEN_CREATED = "authn_token_created"  # noqa: S105  as above
     AUTHN_TOKEN_REVOKED = "authn_token_revoked"  # noqa: S105
     AUTHN_TOKEN_REUSE = "authn_token_reuse"  # noqa: S105
     AUTHN_TOKEN_DELETE = "authn_token_delete"  # noqa: S105

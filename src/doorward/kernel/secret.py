@@ -31,11 +31,10 @@ _TEXTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\$(?:argon2\w{0,2}|2[abxy]|scrypt|pbkdf2[\w-]{0,20})\$[^\s'\"]+"), REDACTED),  # password digests
     (re.compile(r"(?i)([?&](?:code|key|state)=)[^&\s#]+"), rf"\1{REDACTED}"),
     (
-        re.compile(
-            r"(?i)((?:authorization|cookie|passwd|password|secret|token)['\"]?\s{0,8}[=:]\s{0,8})(?!\[)[^\s&;,]+"
-        ),
+        re.compile(r"(?i)((?:authorization|passwd|password|secret|token)['\"]?\s{0,8}[=:]\s{0,8})(?!\[)[^\s&;,]+"),
         rf"\1{REDACTED}",
     ),
+    (re.compile(r"(?i)(cookie['\"]?\s{0,8}[=:])[^\r\n]+"), rf"\1 {REDACTED}"),  # a list of them
     (re.compile(r"(?<![\w-])[A-Za-z0-9_-]{43}(?![\w-])"), REDACTED),  # 256 bits in base64url: every token of ours
 )
 

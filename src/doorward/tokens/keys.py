@@ -9,6 +9,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 from joserfc.util import json_b64encode
 
+from doorward.kernel.errors import Unavailable
 from doorward.kernel.instant import Instant
 from doorward.ports import Clock, Database, Sealer
 from doorward.tokens import store
@@ -52,7 +53,7 @@ class SigningKeys:
     _jwks: bytes = field(default=b'{"keys":[]}', init=False)
 
     async def ready(self) -> None:
-        """Load the keys; make the first one when there is none. Raises ValueError when a key cannot be opened."""
+        """Load the keys; make the first one when there is none. Raises Unavailable when a key cannot be opened."""
         await self.refresh()
         if not self._keys:
             first = new_key(self.sealer, self.clock.now())
@@ -61,7 +62,7 @@ class SigningKeys:
         self._active()
 
     async def refresh(self) -> None:
-        """Read the keys anew, also forgetting those retired. Raises ValueError when a key cannot be opened."""
+        """Read the keys anew, also forgetting those retired. Raises Unavailable when a key cannot be opened."""
         now = self.clock.now()
         rows = [
             row for row in await self.db.search(store.list_keys()) if row.retired_at is None or now < row.retired_at
@@ -91,7 +92,7 @@ class SigningKeys:
         now = self.clock.now()
         signing = [key for key in self._keys.values() if key.active_from <= now]
         if not signing:
-            raise ValueError("no signing key is active yet; check the clock of this machine")
+            raise _unusable("none is active yet; is the clock of this machine right?")
         return max(signing, key=lambda key: (key.active_from, key.kid))
 
 
@@ -111,17 +112,18 @@ def new_key(sealer: Sealer, active_from: Instant) -> SigningKey:
 
 
 def open_key(sealer: Sealer, row: SigningKey) -> LoadedKey:
-    """Open a key for use. Raises ValueError when the sealing key does not fit or the row was tampered with."""
+    """Open a key for use. Raises Unavailable when the sealing key does not fit or the row was tampered with."""
     if row.alg != ALGORITHM:
-        raise ValueError(f"signing key {row.kid} has an algorithm this version does not know")
+        raise _unusable(f"{row.kid} is of an algorithm this version does not know")
     try:
-        jwk = ECKey.import_key(json.loads(sealer.open(row.private_sealed, _purpose(row.kid))))
+        private = sealer.open(row.private_sealed, _purpose(row.kid))
     except ValueError as error:
-        # Without the cause's text: it may quote what it could not read.
-        raise ValueError(f"signing key {row.kid} cannot be opened with this sealing key") from error
-    if jwk.thumbprint() != row.kid:
-        raise ValueError(f"signing key {row.kid} is not the key it is named after")
-    return LoadedKey(row.kid, row.alg, row.active_from, jwk)
+        raise _unusable(f"{row.kid} does not open; is this the sealing key of this database?") from error
+    return LoadedKey(row.kid, row.alg, row.active_from, ECKey.import_key(json.loads(private)))
+
+
+def _unusable(reason: str) -> Unavailable:
+    return Unavailable(retry_after_seconds=60, reason=f"signing key {reason}")
 
 
 def _purpose(kid: str) -> str:
