@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from doorward.audit import AuditTrail, Event, Outcome
+from doorward.audit import AuditTrail, Event, Outcome, Payload
 from doorward.authenticators import store
 from doorward.authenticators.model import ChangeWanted, KnownDevice, Refused, StoredPassword
 from doorward.authenticators.password import MAXIMUM_LENGTH, PasswordPolicy
@@ -16,7 +16,7 @@ from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.limits import Limits, load_limits
 from doorward.kernel.text import normalise_password, uid_key
 from doorward.kernel.under_way import Full, UnderWay
-from doorward.ports import Admission, Clock, Database, Hasher, Limiter, Sealer
+from doorward.ports import Admission, Clock, Database, Hasher, Limiter, Sealer, Verified
 from doorward.sql import Work
 from doorward.users import User
 
@@ -126,7 +126,7 @@ class PasswordService:
         Raises InvalidCredentials for every failure, after its audit row is durable; RateLimited; Unavailable. A known
         device of the user has a count of its own and does not ask for a place in the buckets that strangers can fill.
         """
-        own = device if user is not None and self._is_known(device, user) else None
+        own = device if self._is_known(device, user) else None
         attempt = _Try(action, user, caller, own, self._lane_of(action, user, identifier, own))
         if own is not None:
             return await self._try(attempt, password)
@@ -168,23 +168,26 @@ class PasswordService:
 
     async def _judge(self, attempt: _Try, normal: str, failures: int) -> Correct:
         user = attempt.user
+        stored, verified = await self._look(attempt, normal)
+        if user is None or stored is None or not verified.right or user.status != "active":
+            reason = _reason(user, stored, is_right=verified.right)
+            await self.db.write(lambda: self._fail(attempt, reason, failures))
+            raise InvalidCredentials(reason=reason)
+        change_wanted = stored.change_wanted or ("short" if self.policy.is_short(normal) else None)
+        new_digest = await self._stronger(normal) if verified.outdated else None
+        # At once and not with the session: tries of the same owner may be waiting for the outcome of this one.
+        await self.db.write(lambda: store.delete_throttles([attempt.lane]))
+        return Correct(user, change_wanted, failures - 1, stored, new_digest)
+
+    async def _look(self, attempt: _Try, normal: str) -> tuple[StoredPassword | None, Verified]:
+        """Compare; the same look-up and the same hash for a user who is not there."""
         try:
-            # The same look-up and the same hash for a user who is not there.
-            stored = await self.db.read(store.find_password("" if user is None else user.id))
+            stored = await self.db.read(store.find_password("" if attempt.user is None else attempt.user.id))
             is_too_long = len(normal) > MAXIMUM_LENGTH
-            digest = None if stored is None or is_too_long else stored.digest
-            verified = await self.hasher.verify(digest, normal)
-            if user is None or stored is None or not verified.right or user.status != "active":
-                reason = _reason(user, stored, is_right=verified.right)
-                await self.db.write(lambda: self._fail(attempt, reason, failures))
-                raise InvalidCredentials(reason=reason)
-            new_digest = await self._stronger(normal) if verified.outdated else None
-            await self.db.write(lambda: store.delete_throttles([attempt.lane]))
+            return stored, await self.hasher.verify(None if stored is None or is_too_long else stored.digest, normal)
         except Unavailable:
             await self._release(attempt)
             raise
-        change_wanted = stored.change_wanted or ("short" if self.policy.is_short(normal) else None)
-        return Correct(user, change_wanted, failures - 1, stored, new_digest)
 
     async def _stronger(self, normal: str) -> str | None:
         # A full queue is no reason to refuse a right password; the next sign-in tries again.
@@ -200,11 +203,11 @@ class PasswordService:
 
     def _fail(self, attempt: _Try, reason: str, failures: int) -> Work[None]:
         user_id = None if attempt.user is None else attempt.user.id
-        payload = {
+        payload: Payload = {
             "action": attempt.action,
             "reason": reason,
             "failures": failures,
-            "known_device": bool(attempt.device),
+            "known_device": attempt.device is not None,
         }
         yield from self.audit.record(
             Event.AUTHN_LOGIN_FAIL, Outcome.FAILURE, attempt.caller, user_id=user_id, payload=payload

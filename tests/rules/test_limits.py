@@ -1,0 +1,99 @@
+"""limits.toml: the figures, how they are read, and the ladder of delays."""
+
+import pytest
+
+from doorward.kernel.addresses import network_of
+from doorward.kernel.instant import HOUR, MINUTE, SECOND
+from doorward.kernel.limits import LimitsError, Rate, load_limits
+
+LIMITS = load_limits()
+
+
+@pytest.mark.asvs("6.1.1")
+def test_the_shipped_figures_are_those_of_the_design() -> None:
+    assert LIMITS.sign_in.per_address == Rate(30, 15 * 60)
+    assert LIMITS.sign_in.everybody == Rate(600, 60)
+    assert LIMITS.reauthenticate == LIMITS.sign_in
+    assert LIMITS.sign_up.per_address == Rate(100, 600)
+    assert LIMITS.sign_up.everybody == Rate(1200, 600)
+    assert (LIMITS.sign_in.counts, LIMITS.sign_up.counts) == ("failures", "tries")
+    assert (LIMITS.sign_in.when_store_is_down, LIMITS.sign_up.when_store_is_down) == ("local", "refuse")
+    assert (LIMITS.known_device.void_after, LIMITS.known_device.per_user) == (10, 10)
+    assert set(LIMITS.actions) == {"sign-in", "reauthenticate", "sign-up"}
+
+
+@pytest.mark.asvs("6.3.1")
+def test_delays_begin_with_the_fifth_failure_double_up_to_an_hour_and_stay_there() -> None:
+    delays = [LIMITS.account.delay_after(failures) for failures in range(1, 120)]
+    assert delays[:4] == [0, 0, 0, 0]
+    assert delays[4:16] == [SECOND << step for step in range(12)]
+    assert set(delays[16:]) == {HOUR}
+
+
+def test_the_steps_of_the_ladder_say_the_same_as_the_formula() -> None:
+    assert LIMITS.account.steps == tuple((n, LIMITS.account.delay_after(n)) for n in range(5, 18))
+
+
+def test_waiting_for_the_count_to_be_forgotten_wins_a_guesser_nothing() -> None:
+    """Whoever stays below the ladder gets fewer guesses a month than whoever sits on its last step."""
+    account = LIMITS.account
+    patient = (account.free_failures - 1) * account.forget_after // account.forget_few_after
+    stubborn = account.forget_after // account.delay_at_hard_stop
+    assert patient <= stubborn
+
+
+def test_all_known_devices_together_stay_within_the_hard_stop() -> None:
+    assert LIMITS.known_device.void_after * LIMITS.known_device.per_user <= LIMITS.account.hard_stop
+
+
+def test_single_figures_can_be_replaced() -> None:
+    limits = load_limits({"sign-in": {"per_address": "5/1h"}, "account": {"hard_stop": "50", "forget_after": "60d"}})
+    assert limits.sign_in.per_address == Rate(5, 3600)
+    assert limits.sign_in.everybody == LIMITS.sign_in.everybody
+    assert (limits.account.hard_stop, limits.account.forget_after) == (50, 60 * 86_400)
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    wrong = {
+        "sign-in": {"per_address": "many", "per_adress": "5/1h", "counts": "some"},
+        "sign-out": {"per_address": "5/1h"},
+        "account": {"free_failures": 0, "first_delay": "soon"},
+    }
+    with pytest.raises(LimitsError) as caught:
+        load_limits(wrong)
+    assert {(table, key) for table, key, _ in caught.value.problems} == {
+        ("sign-in", "per_address"),
+        ("sign-in", "per_adress"),
+        ("sign-in", "counts"),
+        ("sign-out", "per_address"),
+        ("account", "free_failures"),
+        ("account", "first_delay"),
+    }
+    assert '[account] first_delay: must be a number and a unit (s, m, h, d), such as "15m"' in str(caught.value)
+
+
+@pytest.mark.parametrize("figure", ["0/1m", "30", "30/15", "-1/1m", "30/0m", "1e3/1m", "٣/1m", ""])
+def test_a_rate_that_cannot_be_kept_is_refused(figure: str) -> None:
+    with pytest.raises(LimitsError):
+        load_limits({"sign-in": {"per_address": figure}})
+
+
+def test_a_place_comes_back_after_its_share_of_the_period() -> None:
+    assert Rate(30, 900).interval == MINUTE // 2
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::9", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("fe80::1%x1", "fe80::/64"),
+        ("local", "local"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_counted_by_what_one_subscriber_holds(address: str, network: str) -> None:
+    assert network_of(address) == network
