@@ -69,6 +69,14 @@ async def test_what_one_node_signs_the_others_verify(database: Database, clock: 
     assert AccessTokens(other, ISSUER, clock).verify(issue(one, clock), ISSUER).sub == "u"
 
 
+async def test_a_node_whose_clock_is_behind_can_sign_too(database: Database, sealer: Sealer) -> None:
+    ahead, behind = MovableClock(), MovableClock(MovableClock().now() - 30 * SECOND)
+    await service(database, ahead, sealer).ready()
+    keys = service(database, behind, sealer)
+    await keys.ready()
+    assert AccessTokens(keys, ISSUER, ahead).verify(issue(keys, behind), ISSUER).sub == "u"
+
+
 async def test_the_jwks_holds_no_private_part(database: Database, clock: MovableClock, sealer: Sealer) -> None:
     keys = service(database, clock, sealer)
     await keys.ready()
@@ -106,7 +114,7 @@ async def test_a_public_key_changed_in_the_database_is_not_believed(
     database: Database, clock: MovableClock, sealer: Sealer
 ) -> None:
     """Who can write to the table, but lacks the sealing key, must not be able to make us believe a key of theirs."""
-    keys, strangers = service(database, clock, sealer), new_key(sealer, clock.now())
+    keys, strangers = service(database, clock, sealer), new_key(sealer, clock.now(), active_from=0)
     await keys.ready()
     await database.write(lambda: change("public_jwk", strangers.public_jwk))
     later = service(database, clock, sealer)
@@ -118,7 +126,7 @@ async def test_a_sealed_key_moved_to_another_row_is_refused(
     database: Database, clock: MovableClock, sealer: Sealer
 ) -> None:
     await service(database, clock, sealer).ready()
-    await database.write(lambda: change("private_sealed", new_key(sealer, clock.now()).private_sealed))
+    await database.write(lambda: change("private_sealed", new_key(sealer, clock.now(), active_from=0).private_sealed))
     with pytest.raises(Unavailable) as refused:
         await service(database, clock, sealer).ready()
     assert "does not open" in refused.value.reason
@@ -136,7 +144,7 @@ async def test_a_key_is_published_before_it_signs_and_believed_until_it_is_retir
     keys = service(database, clock, sealer)
     await keys.ready()
     (old,) = (key["kid"] for key in published(keys))
-    new = new_key(sealer, clock.now() + DAY)
+    new = new_key(sealer, clock.now(), active_from=clock.now() + DAY)
     await database.write(lambda: insert_key(new))
 
     await keys.refresh()
@@ -165,7 +173,7 @@ def retire(kid: str, at: Instant) -> Work[None]:
 async def test_nothing_is_signed_before_the_first_key_is_active(
     database: Database, clock: MovableClock, sealer: Sealer
 ) -> None:
-    await database.write(lambda: insert_key(new_key(sealer, clock.now() + DAY)))
+    await database.write(lambda: insert_key(new_key(sealer, clock.now(), active_from=clock.now() + DAY)))
     with pytest.raises(Unavailable) as refused:
         await service(database, clock, sealer).ready()
     assert "clock" in refused.value.reason

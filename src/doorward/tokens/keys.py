@@ -56,7 +56,8 @@ class SigningKeys:
         """Load the keys; make the first one when there is none. Raises Unavailable when a key cannot be opened."""
         await self.refresh()
         if not self._keys:
-            first = new_key(self.sealer, self.clock.now())
+            # In force from the beginning of time: nobody waits for it, and the next node's clock may be behind ours.
+            first = new_key(self.sealer, self.clock.now(), active_from=0)
             await self.db.write(lambda: store.insert_first_key(first))
             await self.refresh()
         self._active()
@@ -96,7 +97,7 @@ class SigningKeys:
         return max(signing, key=lambda key: (key.active_from, key.kid))
 
 
-def new_key(sealer: Sealer, active_from: Instant) -> SigningKey:
+def new_key(sealer: Sealer, now: Instant, *, active_from: Instant) -> SigningKey:
     """Make an ES256 key on P-256 (ASVS 11.2.3), named by its thumbprint (RFC 7638) and sealed under that name."""
     jwk = ECKey.generate_key("P-256", private=True)
     kid = jwk.thumbprint()
@@ -105,7 +106,7 @@ def new_key(sealer: Sealer, active_from: Instant) -> SigningKey:
         alg=ALGORITHM,
         public_jwk=json.dumps(jwk.as_dict(private=False)),
         private_sealed=sealer.seal(json.dumps(jwk.as_dict(private=True)).encode(), _purpose(kid)),
-        created_at=active_from,
+        created_at=now,
         active_from=active_from,
         retired_at=None,
     )
