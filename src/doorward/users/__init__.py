@@ -3,3 +3,23 @@
 The promise: every wrong field of a body is named at once, nothing privileged is ever written through it, and nobody is
 shown a field that its declaration does not let them read.
 """
+
+from doorward.users.directory import Directory
+from doorward.users.fields import CoreRead, Declaration, check_declarations
+from doorward.users.model import Changes, NewUser, User
+from doorward.users.order import index_statements
+from doorward.users.schema import Schema
+from doorward.users.service import UsersService
+
+__all__ = [
+    "Changes",
+    "CoreRead",
+    "Declaration",
+    "Directory",
+    "NewUser",
+    "Schema",
+    "User",
+    "UsersService",
+    "check_declarations",
+    "index_statements",
+]

@@ -1,0 +1,52 @@
+"""What a user is, and what others ask to become of one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from doorward.kernel.instant import Instant
+
+Status: TypeAlias = Literal["active", "disabled"]
+Viewer: TypeAlias = Literal["public", "member", "self", "admin"]
+
+ACTIVE: Status = "active"
+ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user as stored. `email` is a claim until `email_verified`."""
+
+    id: str
+    uid: str
+    name: str
+    email: str | None
+    email_verified: bool
+    dob: str | None  # ISO 8601
+    status: Status
+    roles: tuple[str, ...]
+    fields: Mapping[str, Any]  # custom fields that have a value
+    legacy_id: str | None  # source:id in the system it was imported from
+    version: int  # goes up by one with every change
+    created_at: Instant
+    updated_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """Someone who may become a user: every value is valid, but the handle may yet be taken."""
+
+    uid: str
+    name: str
+    email: str | None = None
+    dob: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    legacy_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Valid new values; None takes a value away. What is not named stays."""
+
+    core: Mapping[str, str | None] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,241 @@
+"""What a user may say about themselves, and who reads it: one description for bodies, forms, answers and documents."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal, TypeAlias
+
+from doorward.kernel.errors import FieldError, Invalid
+from doorward.kernel.instant import to_rfc3339
+from doorward.users import rules
+from doorward.users.fields import CORE, RESERVED, CoreRead, Declaration, Read, Writer
+from doorward.users.forms import core_field, custom_field, read_form, value_text
+from doorward.users.model import Changes, NewUser, User, Viewer
+from doorward.users.rules import Rule
+from doorward.web.forms import FormField
+
+Purpose: TypeAlias = Literal["sign_up", "profile"]
+JsonSchema: TypeAlias = Mapping[str, Any]
+
+_MAY_WRITE: Mapping[Writer, frozenset[Writer]] = {
+    "user": frozenset({"user"}),
+    "app": frozenset({"user", "app"}),
+    "admin": frozenset({"user", "app", "admin"}),
+}
+_CORE_WRITTEN: Mapping[Writer, tuple[str, ...]] = {"user": ("name", "email", "dob"), "app": (), "admin": CORE}
+_READERS: Mapping[Read, frozenset[Viewer]] = {
+    "public": frozenset({"public", "member", "self", "admin"}),
+    "members": frozenset({"member", "self", "admin"}),
+    "private": frozenset({"self", "admin"}),
+}
+_UNKNOWN_NAMED = 100  # unknown names that an answer lists; a body of nothing else could hold thousands
+_NAME_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The core fields and the declared ones."""
+
+    declarations: Mapping[str, Declaration] = field(default_factory=dict)
+    core_read: CoreRead = field(default_factory=CoreRead)
+
+    # Validation ---------------------------------------------------------------------------------------------------
+
+    def validate_sign_up(self, body: object, *, today: date) -> NewUser:
+        """Check what a newcomer sent, without their password. Raises Invalid naming every bad field."""
+        sent = _as_object(body)
+        checked = self._sign_up_rules(today)
+        errors = [error for rule in checked if (error := rule.error(sent.get(rule.name)))]
+        errors += self._refused_names(sent, {rule.name for rule in checked})
+        if errors:
+            raise Invalid(errors)
+        defaults = {name: d.default for name, d in self.declarations.items() if d.default is not None}
+        given = {name: sent[name] for name in self.declarations if sent.get(name) is not None}
+        return NewUser(sent["uid"], sent["name"], sent.get("email"), sent.get("dob"), {**defaults, **given})
+
+    def validate_update(self, body: object, writer: Writer, user_id: str, *, today: date) -> Changes:
+        """Check what `writer` wants to change of a user. `id` may be sent when it is `user_id`.
+
+        Raises Invalid naming every bad field.
+        """
+        sent = _as_object(body)
+        checked = {rule.name: rule for rule in self._update_rules(writer, today)}
+        errors = [error for name, rule in checked.items() if name in sent and (error := rule.error(sent[name]))]
+        if "id" in sent and sent["id"] != user_id:
+            errors.append(FieldError("id", "mismatch", "The id must be the one in the address"))
+        errors += self._refused_names(sent, {*checked, "id"})
+        if errors:
+            raise Invalid(errors)
+        return Changes(
+            {name: sent[name] for name in CORE if name in sent},
+            {name: sent[name] for name in self.declarations if name in sent},
+        )
+
+    def _sign_up_rules(self, today: date) -> list[Rule]:
+        return [*(rules.core_rule(name, today) for name in CORE), *self._custom_rules("user")]
+
+    def _update_rules(self, writer: Writer, today: date) -> list[Rule]:
+        core = [rules.core_rule(name, today) for name in _CORE_WRITTEN[writer]]
+        return [*core, *self._custom_rules(writer)]
+
+    def _custom_rules(self, writer: Writer) -> list[Rule]:
+        return [
+            rules.custom_rule(name, declared, required=declared.required)
+            for name, declared in self.declarations.items()
+            if declared.write in _MAY_WRITE[writer]
+        ]
+
+    def _refused_names(self, sent: Mapping[str, Any], accepted: set[str]) -> Iterator[FieldError]:
+        refused = [name for name in sent if name not in accepted]
+        for name in refused[:_UNKNOWN_NAMED]:
+            # A name may be anything: half a character in it would spoil the answer.
+            shown = name[:_NAME_SHOWN].encode("utf-8", "replace").decode()
+            if name in self.declarations or name in RESERVED:
+                yield FieldError(shown, "not_writable", "%(name)s cannot be set here", {"name": shown})
+            else:
+                yield FieldError(shown, "unknown_field", "There is no field %(name)s", {"name": shown})
+
+    # Answers ------------------------------------------------------------------------------------------------------
+
+    def visible(self, user: User, viewer: Viewer) -> dict[str, Any]:
+        """What `viewer` may read of `user`, ready for JSON; a declared field without a value is None."""
+        shown: dict[str, Any] = {"id": user.id}
+        shown |= {name: getattr(user, name) for name in CORE if self.reads(viewer, name)}
+        if viewer in {"self", "admin"}:
+            shown |= {"email_verified": user.email_verified, "status": user.status, "roles": list(user.roles)}
+            shown["created_at"] = to_rfc3339(user.created_at)
+        elif not user.email_verified and "email" in shown:
+            shown["email"] = None  # a claim could be somebody else's address
+        if viewer == "admin":
+            shown["legacy_id"] = user.legacy_id
+        return shown | {name: user.fields.get(name) for name in self.declarations if self.reads(viewer, name)}
+
+    def reads(self, viewer: Viewer, name: str) -> bool:
+        """Whether `viewer` may read the field `name`."""
+        declared = self.declarations.get(name)
+        read: Read = getattr(self.core_read, name) if declared is None else declared.read
+        return viewer in _READERS[read]
+
+    def facts(self, user: User) -> list[dict[str, str]]:
+        """What users may read but not change of their own record, as {"label", "value"} for a page."""
+        return [
+            {"label": rules.label_of(name, declared), "value": value_text(declared.type, user.fields.get(name))}
+            for name, declared in self.declarations.items()
+            if declared.write != "user"
+        ]
+
+    # Forms --------------------------------------------------------------------------------------------------------
+
+    def form_fields(self, purpose: Purpose, user: User | None = None) -> list[FormField]:
+        """The fields of a form, with the same limits and sentences that validation uses; filled from `user`."""
+        core = {"sign_up": ("uid", "name", "email"), "profile": ("name", "email", "dob")}[purpose]
+        return [
+            *(core_field(name, None if user is None else getattr(user, name)) for name in core),
+            *(
+                custom_field(name, declared, None if user is None else user.fields.get(name))
+                for name, declared in self._on_form(purpose)
+            ),
+        ]
+
+    def from_form(self, form: Mapping[str, str], purpose: Purpose) -> dict[str, Any]:
+        """Turn what a form sent (texts) into the body that JSON would have; an empty text is no value.
+
+        Text that is not of its field's type stays text, for validation to refuse it.
+        """
+        return read_form(form, dict(self._on_form(purpose)))
+
+    def _on_form(self, purpose: Purpose) -> Iterable[tuple[str, Declaration]]:
+        for name, declared in self.declarations.items():
+            if declared.write == "user" and (declared.required or purpose == "profile"):
+                yield name, declared
+
+    # Documents ----------------------------------------------------------------------------------------------------
+
+    def json_schema(self, kind: Literal["sign_up", "update", "user", "page"]) -> JsonSchema:
+        """JSON Schema (2020-12) of a body or an answer, for the API's description."""
+        match kind:
+            case "sign_up":
+                return self._sign_up_document()
+            case "update":
+                return self._update_document()
+            case "user":
+                return _object(self._answer_properties(), required=["id"])
+            case "page":
+                return self._page_document()
+
+    def _sign_up_document(self) -> JsonSchema:
+        written = {name: d for name, d in self.declarations.items() if d.write == "user"}
+        properties = {"uid": _UID, **_CORE, "password": _PASSWORD, **_described(written)}
+        required = ["uid", "name", "password", *(name for name, d in written.items() if d.required)]
+        return {**_object(properties, required), "additionalProperties": False}
+
+    def _update_document(self) -> JsonSchema:
+        properties = {"id": _ID, "uid": _UID, **_CORE, **_described(self.declarations)}
+        return {**_object(properties, []), "additionalProperties": False}
+
+    def _answer_properties(self) -> dict[str, JsonSchema]:
+        return {
+            "id": _ID,
+            "uid": {"type": "string"},
+            "name": {"type": "string"},
+            "email": {"type": ["string", "null"]},
+            "email_verified": {"type": "boolean"},
+            "dob": {"type": ["string", "null"], "format": "date"},
+            "status": {"enum": ["active", "disabled"]},
+            "roles": {"type": "array", "items": {"type": "string"}},
+            "created_at": {"type": "string", "format": "date-time"},
+            "legacy_id": {"type": ["string", "null"]},
+            **_described(self.declarations),
+        }
+
+    def _page_document(self) -> JsonSchema:
+        rank = {
+            "type": ["integer", "null"],
+            "description": "From 1; ties share one. Only in a ranked order.",
+        }
+        row = _object({"rank": rank, **self._answer_properties()}, ["id"])
+        own = {"anyOf": [row, {"type": "null"}], "description": "The caller's own row."}
+        cursor = {"type": ["string", "null"], "description": "Send it as cursor for the next page."}
+        return _object({"data": {"type": "array", "items": row}, "next_cursor": cursor, "own": own})
+
+
+def _as_object(body: object) -> Mapping[str, Any]:
+    if isinstance(body, Mapping):
+        return body
+    raise Invalid([FieldError("", "wrong_type", "Send one JSON object")])
+
+
+# JSON Schema pieces -------------------------------------------------------------------------------------------------
+
+_ID: JsonSchema = {"type": "string", "format": "uuid"}
+_UID: JsonSchema = {"type": "string", "minLength": rules.SHORTEST, "maxLength": rules.LONGEST}
+_PASSWORD: JsonSchema = {"type": "string", "format": "password"}
+_CORE: Mapping[str, JsonSchema] = {
+    "name": {"type": "string", "minLength": rules.SHORTEST, "maxLength": rules.LONGEST},
+    "email": {"type": ["string", "null"], "format": "email"},
+    "dob": {"type": ["string", "null"], "format": "date"},
+}
+
+
+def _object(properties: Mapping[str, JsonSchema], required: list[str] | None = None) -> dict[str, Any]:
+    """An object schema; every property is required unless `required` lists some."""
+    listed = list(properties) if required is None else required
+    return {"type": "object", "properties": dict(properties), "required": listed}
+
+
+def _described(declarations: Mapping[str, Declaration]) -> dict[str, JsonSchema]:
+    return {name: _describe(declared) for name, declared in declarations.items()}
+
+
+def _describe(declared: Declaration) -> JsonSchema:
+    keys = {"description": declared.hint or None, "default": declared.default}
+    match declared.type:
+        case "json":
+            keys["description"] = declared.hint or f"Any JSON value of at most {declared.max_bytes} bytes."
+        case "string":
+            keys |= {"type": ["string", "null"], "minLength": declared.min_length, "maxLength": declared.max_length}
+        case "date":
+            keys |= {"type": ["string", "null"], "format": "date"}
+        case kind:
+            keys |= {"type": [kind, "null"], "minimum": declared.minimum, "maximum": declared.maximum}
+    return {key: value for key, value in keys.items() if value is not None}

@@ -1,0 +1,245 @@
+"""Creating, finding, changing and deleting users."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any, TypeAlias, TypeVar
+
+from doorward.audit import AuditTrail, Event, Outcome
+from doorward.kernel.caller import Caller
+from doorward.kernel.errors import Conflict, Invalid, NotFound
+from doorward.kernel.ids import new_id
+from doorward.kernel.instant import SECOND, Instant
+from doorward.ports import Clock, Database
+from doorward.sql import Work
+from doorward.users import store
+from doorward.users.fields import Writer
+from doorward.users.model import ACTIVE, ADMIN, Changes, NewUser, Status, User
+from doorward.users.rules import core_rule
+from doorward.users.schema import Schema
+
+T = TypeVar("T")
+Revoke: TypeAlias = Callable[[str, Instant], Work[None]]
+"""Tells every cache, within the transaction, that what it knows of a user is out of date."""
+
+_WRITABLE = ("uid", "name", "email", "dob", "status", "roles")
+_IN_SESSIONS = ("uid", "name", "status", "roles")  # what sessions carry of a user
+_LAST_ADMIN = "This is the last administrator; make somebody else one first"
+_IDENTIFIER_LONGEST = 320  # code points; no handle and no address is longer, and folding a megabyte takes a second
+
+
+@dataclass(frozen=True, slots=True)
+class UsersService:
+    """Users on one database. Every change is audited in its own transaction."""
+
+    db: Database
+    clock: Clock
+    audit: AuditTrail
+    schema: Schema
+    revoke: Revoke
+
+    # Reading ------------------------------------------------------------------------------------------------------
+
+    async def find(self, user_id: str) -> User | None:
+        """A user by id."""
+        return await self.db.read(store.find_by_id(user_id))
+
+    async def find_by_identifier(self, text: str) -> User | None:
+        """A user by handle, however it is written, or by an e-mail address that is proven to be theirs."""
+        typed = text.strip()
+        if len(typed) > _IDENTIFIER_LONGEST or "\0" in typed:
+            return None
+        find = store.find_by_verified_email if "@" in typed else store.find_by_uid
+        return await self.db.read(find(typed))
+
+    async def taken(self, uid: str) -> bool:
+        """Whether somebody has this handle or one that looks like it."""
+        return await self.db.read(store.find_owner_of_uid(uid)) is not None
+
+    async def any_with_role(self, role: str) -> bool:
+        """Whether an active user has `role`."""
+        return bool(await self.db.search(store.list_holders(role)))
+
+    # Validation ---------------------------------------------------------------------------------------------------
+
+    def validate_sign_up(self, body: object) -> NewUser:
+        """Check what a newcomer sent, without their password. Raises Invalid naming every bad field."""
+        return self.schema.validate_sign_up(body, today=self._today())
+
+    def validate_update(self, body: object, writer: Writer, user_id: str) -> Changes:
+        """Check what `writer` wants to change of a user. Raises Invalid naming every bad field."""
+        return self.schema.validate_update(body, writer, user_id, today=self._today())
+
+    # Writing ------------------------------------------------------------------------------------------------------
+
+    async def create(
+        self, new: NewUser, caller: Caller, *, also: Callable[[User, Instant], Work[T]], roles: tuple[str, ...] = ()
+    ) -> tuple[User, T]:
+        """Add a user and do `also` (their password, their first session) in one transaction.
+
+        Raises Invalid when the handle is taken, and whatever `also` raises; then nothing was written.
+        """
+        now = self.clock.now()
+
+        def work() -> Work[tuple[User, T]]:
+            user = yield from self._insert(new, roles, now)
+            yield from self.audit.record(
+                Event.USER_CREATED, Outcome.SUCCESS, caller, user_id=user.id, actor_id=user.id,
+                payload={"roles": list(roles)} if roles else None,
+            )  # fmt: skip
+            return user, (yield from also(user, now))
+
+        return await self.db.write(work)
+
+    async def update(self, user_id: str, changes: Changes, actor_id: str | None, caller: Caller) -> User:
+        """Change a user; without any real change nothing is written. Raises NotFound, Invalid (handle taken)."""
+        now = self.clock.now()
+
+        def work() -> Work[User]:
+            user = yield from _find_locked(user_id)
+            changed = _apply(user, changes)
+            if changed.uid != user.uid and (yield from store.find_owner_of_uid(changed.uid)) not in {None, user.id}:
+                raise _taken()
+            return (yield from self._write_change(user, changed, actor_id, caller, now))
+
+        return await self.db.write(work)
+
+    async def set_roles(self, user_id: str, roles: Iterable[str], actor_id: str | None, caller: Caller) -> User:
+        """Give a user exactly these roles. Raises NotFound, Conflict (the last administrator)."""
+        wanted = tuple(sorted(set(roles)))
+        return await self._set_roles(user_id, lambda _: wanted, actor_id, caller)
+
+    async def add_role(
+        self,
+        user_id: str,
+        role: str,
+        actor_id: str | None,
+        caller: Caller,
+        *,
+        first: Callable[[], Work[None]] | None = None,
+    ) -> User:
+        """Give a user one more role. `first` runs first in the transaction and raises to stop it. Raises NotFound."""
+        return await self._set_roles(user_id, lambda roles: tuple(sorted({*roles, role})), actor_id, caller, first)
+
+    async def set_status(self, user_id: str, status: Status, actor_id: str | None, caller: Caller) -> User:
+        """Disable a user or let them in again. Raises NotFound, Conflict (the last administrator)."""
+        now = self.clock.now()
+
+        def work() -> Work[User]:
+            user = yield from _find_locked(user_id)
+            if status != ACTIVE:
+                yield from _check_not_last_admin(user)
+            return (yield from self._write_change(user, replace(user, status=status), actor_id, caller, now))
+
+        return await self.db.write(work)
+
+    async def delete(self, user_id: str, actor_id: str | None, caller: Caller) -> None:
+        """Erase a user and all that hangs on them; the audit keeps the id. Raises NotFound, Conflict (last admin)."""
+        now = self.clock.now()
+
+        def work() -> Work[None]:
+            user = yield from _find_locked(user_id)
+            yield from _check_not_last_admin(user)
+            yield from store.delete_user(user_id)
+            yield from self.revoke(user_id, now)
+            yield from self.audit.record(
+                Event.USER_DELETED, Outcome.SUCCESS, caller, user_id=user_id, actor_id=actor_id
+            )
+
+        await self.db.write(work)
+
+    async def _set_roles(
+        self,
+        user_id: str,
+        choose: Callable[[tuple[str, ...]], tuple[str, ...]],
+        actor_id: str | None,
+        caller: Caller,
+        first: Callable[[], Work[None]] | None = None,
+    ) -> User:
+        now = self.clock.now()
+
+        def work() -> Work[User]:
+            if first is not None:
+                yield from first()
+            user = yield from _find_locked(user_id)
+            roles = choose(user.roles)
+            if ADMIN not in roles:
+                yield from _check_not_last_admin(user)
+            return (yield from self._write_change(user, replace(user, roles=roles), actor_id, caller, now))
+
+        return await self.db.write(work)
+
+    def _insert(self, new: NewUser, roles: tuple[str, ...], now: Instant) -> Work[User]:
+        user_id = new_id(now)
+        if not (yield from store.insert_user(user_id, new, roles, now)):
+            raise _taken()
+        return (yield from _find_locked(user_id))
+
+    def _write_change(self, old: User, new: User, actor_id: str | None, caller: Caller, now: Instant) -> Work[User]:
+        names = _differing(old, new)
+        if not names:
+            return old
+        if "email" in names:
+            yield from store.replace_email(old.id, new.email, now)
+        yield from store.update_user(new, now)
+        if any(name in names for name in _IN_SESSIONS):
+            yield from self.revoke(old.id, now)
+        yield from self._record_change(old, new, names, actor_id, caller)
+        return replace(new, version=old.version + 1, updated_at=now)
+
+    def _record_change(
+        self, old: User, new: User, names: list[str], actor_id: str | None, caller: Caller
+    ) -> Work[None]:
+        """Audit names of fields, not what is in them; a change of roles and status in full."""
+        if "roles" in names:
+            yield from self.audit.record(
+                Event.AUTHZ_CHANGE, Outcome.SUCCESS, caller, user_id=old.id, actor_id=actor_id,
+                payload={"from": list(old.roles), "to": list(new.roles)},
+            )  # fmt: skip
+            return
+        status: dict[str, Any] = {"status": new.status} if "status" in names else {}
+        yield from self.audit.record(
+            Event.USER_UPDATED, Outcome.SUCCESS, caller, user_id=old.id, actor_id=actor_id,
+            payload={"fields": names, **status},
+        )  # fmt: skip
+
+    def _today(self) -> date:
+        return datetime.fromtimestamp(self.clock.now() // SECOND, UTC).date()
+
+
+def _find_locked(user_id: str) -> Work[User]:
+    user = yield from store.find_by_id_locked(user_id)
+    if user is None:
+        raise NotFound(reason="no such user")
+    return user
+
+
+def _check_not_last_admin(user: User) -> Work[None]:
+    """Raise Conflict when nobody could administer any more (C10)."""
+    if ADMIN in user.roles and user.status == ACTIVE:
+        holders = yield from store.list_holders(ADMIN, locked=True)
+        if holders == [user.id]:
+            raise Conflict(_LAST_ADMIN, reason="last administrator")
+
+
+def _apply(user: User, changes: Changes) -> User:
+    fields = {**user.fields, **changes.fields}
+    core: dict[str, Any] = dict(changes.core)
+    if "email" in core and core["email"] != user.email:
+        core["email_verified"] = False
+    return replace(user, **core, fields={name: value for name, value in fields.items() if value is not None})
+
+
+def _differing(old: User, new: User) -> list[str]:
+    core = [name for name in _WRITABLE if getattr(old, name) != getattr(new, name)]
+    custom = sorted({*old.fields, *new.fields})
+    return core + [name for name in custom if not _same(old.fields.get(name), new.fields.get(name))]
+
+
+def _same(old: object, new: object) -> bool:
+    # To Python 1, 1.0 and True are equal; to JSON they are not.
+    return repr(old) == repr(new)
+
+
+def _taken() -> Invalid:
+    return Invalid([core_rule("uid").refuse("taken")], reason="uid taken")
