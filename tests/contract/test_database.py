@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Text, bindparam, cast, func, select, text, update
+from sqlalchemy import bindparam, select, text, update
 
 from doorward.kernel.errors import Conflict, Malformed, NotFound
 from doorward.ports import Database
@@ -81,6 +82,7 @@ async def test_a_work_sees_its_own_rows(database: Database) -> None:
     assert await database.write(work) == "1"
 
 
+@pytest.mark.asvs("2.3.3")
 async def test_an_error_rolls_back_all_of_its_work_and_is_raised_as_it_was(database: Database) -> None:
     with pytest.raises(NotFound) as caught:
         await database.write(lambda: insert_and_refuse("a"))
@@ -91,7 +93,7 @@ async def test_an_error_rolls_back_all_of_its_work_and_is_raised_as_it_was(datab
 async def test_a_work_that_fails_takes_none_of_its_neighbours_with_it(database: Database) -> None:
     works = [insert_and_refuse if number % 3 == 0 else insert_setting for number in range(30)]
     outcomes = await asyncio.gather(
-        *(database.write(lambda work=work, key=f"{number:02}": work(key)) for number, work in enumerate(works)),
+        *(database.write(partial(work, f"{number:02}")) for number, work in enumerate(works)),
         return_exceptions=True,
     )
     failed = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, NotFound)]
@@ -135,18 +137,17 @@ async def test_on_conflict_do_update_is_one_statement(database: Database) -> Non
     assert answers == [[(6,)], [(12,)], []]
 
 
+@pytest.mark.asvs("15.4.2")
 async def test_of_twenty_in_parallel_one_takes_what_can_be_taken_once(database: Database) -> None:
     await database.write(lambda: run(INSERT_LEASE, name="ticket"))
     answers = await asyncio.gather(
-        *(database.write(lambda holder=f"{n}": run(TAKE, wanted="ticket", holder=holder)) for n in range(20))
+        *(database.write(partial(run, TAKE, wanted="ticket", holder=f"{n}")) for n in range(20))
     )
     assert sum(len(rows) for rows in answers) == 1
 
 
 async def test_of_twenty_in_parallel_one_gets_the_name(database: Database) -> None:
-    answers = await asyncio.gather(
-        *(database.write(lambda value=f"{n}": run(CLAIM, key="name", value=value)) for n in range(20))
-    )
+    answers = await asyncio.gather(*(database.write(partial(run, CLAIM, key="name", value=f"{n}")) for n in range(20)))
     assert [rows for rows in answers if rows] == [[(await database.read(find_setting("name")),)]]
 
 
@@ -161,9 +162,7 @@ async def test_two_workers_in_parallel_lose_no_update(database: Database, databa
 
 
 async def test_a_write_goes_on_when_the_task_that_waits_for_it_is_cancelled(database: Database) -> None:
-    waiting = [
-        asyncio.create_task(database.write(lambda key=f"{number:02}": insert_setting(key))) for number in range(20)
-    ]
+    waiting = [asyncio.create_task(database.write(partial(insert_setting, f"{number:02}"))) for number in range(20)]
     await asyncio.sleep(0)
     for task in waiting[::2]:
         task.cancel()
@@ -280,7 +279,9 @@ async def test_a_json_value_can_be_picked_and_compared(database: Database) -> No
 
 @pytest.mark.parametrize("unfit", ["\ud800", 2**63])
 async def test_a_value_that_no_database_can_hold_is_malformed(database: Database, unfit: str | int) -> None:
-    statement = Statement(select(setting.c.key).where(setting.c.value == bindparam("value", type_=setting.c.value.type)))
+    statement = Statement(
+        select(setting.c.key).where(setting.c.value == bindparam("value", type_=setting.c.value.type))
+    )
     number = Statement(select(lease.c.name).where(lease.c.until == bindparam("value")))
     with pytest.raises(Malformed) as caught:
         await database.read(run(statement if isinstance(unfit, str) else number, value=unfit))

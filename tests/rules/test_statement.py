@@ -1,7 +1,7 @@
 """A statement is written once and compiled for both databases."""
 
 import pytest
-from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy import Text, bindparam, delete, or_, select, update
 
 from doorward.sql import Dialect, Statement, insert
 from doorward.sql.statement import Compiled
@@ -56,7 +56,7 @@ def test_a_literal_list_gets_a_place_for_each_value(dialect: Dialect) -> None:
 
 @both
 def test_a_name_may_be_used_twice(dialect: Dialect) -> None:
-    wanted = bindparam("wanted")
+    wanted = bindparam("wanted", type_=Text())
     statement = Statement(select(users.c.id).where(or_(users.c.id == wanted, users.c.uid_key == wanted)))
     assert set(statement(wanted="ada").bound(compiled(statement, dialect))) == {"ada"}
 

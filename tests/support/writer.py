@@ -8,6 +8,7 @@ TASKS writers at a time write ROWS rows each, with keys NAME-<task>-<row>. One l
 import asyncio
 import os
 import sys
+from functools import partial
 from typing import cast
 
 from sqlalchemy import bindparam
@@ -43,7 +44,7 @@ async def _write(database: Database, name: str, rows: int) -> None:
     for row in range(rows):
         key = f"{name}-{row}"
         _say(f"asked {key}")
-        await database.write(lambda key=key: insert_row(key))
+        await database.write(partial(insert_row, key))
         _say(f"written {key}")
 
 

@@ -78,6 +78,7 @@ class PostgresDatabase:
         """Use `open`."""
         self._url = url
         self._idle: list[asyncpg.Connection] = []
+        self._connections = connections
         self._free = asyncio.Semaphore(connections)
         self._free_for_searches = asyncio.Semaphore(max(1, connections // 2))
         self._waiting = 0
@@ -102,6 +103,7 @@ class PostgresDatabase:
 
     async def read(self, work: Work[T]) -> T:
         """Run look-ups, each statement by itself."""
+        self._refuse_if_closed()
         async with self._connection() as connection:
             return await _drive(connection, work)
 
@@ -112,6 +114,7 @@ class PostgresDatabase:
 
     async def write(self, work: Callable[[], Work[T]]) -> T:
         """Run one transaction, again when it collides. It goes on when the task that waits is cancelled."""
+        self._refuse_if_closed()
         writing = asyncio.create_task(self._write(work))
         self._writes.add(writing)
         writing.add_done_callback(self._writes.discard)
@@ -131,22 +134,28 @@ class PostgresDatabase:
 
     async def listen(self, wake: Callable[[], None]) -> bool:
         """Call `wake` at every NOTIFY of a revocation, and after every time we may have missed one."""
-        try:
-            line = await _open_line(self._url, wake)
-        except Unavailable:
-            line = None  # the task goes on trying
-        self._listeners.append(asyncio.create_task(self._keep_listening(line, wake), name="postgresql listener"))
+        tried = asyncio.Event()
+        self._listeners.append(asyncio.create_task(_keep_listening(self._url, wake, tried), name="postgresql listener"))
+        await tried.wait()
         return True
 
     async def close(self) -> None:
         """Finish what was begun, then hang up."""
+        if self._closed:
+            return
         self._closed = True
         for listener in self._listeners:
             listener.cancel()
         await asyncio.gather(*self._listeners, *self._writes, return_exceptions=True)
+        for _ in range(self._connections):
+            await self._free.acquire()  # once a look-up that is still under way has given it back
         while self._idle:
             with contextlib.suppress(*_BROKEN, exceptions.InterfaceError):
                 await self._idle.pop().close(timeout=CONNECT_SECONDS)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise Unavailable(retry_after_seconds=1, reason="postgresql: closed")
 
     async def _write(self, work: Callable[[], Work[T]]) -> T:
         for attempt in range(ATTEMPTS):
@@ -185,8 +194,8 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def _turn(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
-        if self._closed or self._waiting >= WAITING:
-            raise Unavailable(retry_after_seconds=1, reason="postgresql: closed, or too many wait for a connection")
+        if self._waiting >= WAITING:
+            raise Unavailable(retry_after_seconds=1, reason="postgresql: too many wait for a connection")
         self._waiting += 1
         try:
             async with asyncio.timeout(WAIT_SECONDS):
@@ -208,39 +217,42 @@ class PostgresDatabase:
         return None
 
     def _give_back(self, connection: asyncpg.Connection) -> None:
-        if self._closed or connection.is_closed() or connection.is_in_transaction():
+        if connection.is_closed() or connection.is_in_transaction():
             connection.terminate()
         else:
             self._idle.append(connection)
 
-    async def _keep_listening(self, line: asyncpg.Connection | None, wake: Callable[[], None]) -> None:
-        while True:
-            with contextlib.suppress(Unavailable):
-                line = line or await _open_line(self._url, wake)
-                wake()
-                await _hold(line)
-            line = None
-            await asyncio.sleep(random.uniform(0.1, 1))  # noqa: S311  so that not all nodes come back at once
+
+async def _keep_listening(url: str, wake: Callable[[], None], tried: asyncio.Event) -> None:
+    while True:
+        with contextlib.suppress(Unavailable):
+            async with _line(url, wake) as line:
+                tried.set()
+                wake()  # something may have been said before we listened
+                await _until_lost(line)
+        tried.set()
+        await asyncio.sleep(random.uniform(0.1, 1))  # noqa: S311  so that not all nodes come back at once
 
 
-async def _open_line(url: str, wake: Callable[[], None]) -> asyncpg.Connection:
+@asynccontextmanager
+async def _line(url: str, wake: Callable[[], None]) -> AsyncIterator[asyncpg.Connection]:
     line = await _connect(url, {"application_name": "doorward listener"}, CONNECT_SECONDS)
-    with _in_our_words(line):
-        await line.add_listener(CHANNEL, lambda *_: wake())
-    return line
-
-
-async def _hold(line: asyncpg.Connection) -> None:
-    """Keep the line until it is lost; then raise Unavailable or return."""
-    lost = asyncio.Event()
-    line.add_termination_listener(lambda _: lost.set())
     try:
-        while not line.is_closed():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(lost.wait(), PING_SECONDS)
-            await _command(line, "SELECT 1")
+        with _in_our_words(line):
+            await line.add_listener(CHANNEL, lambda *_: wake())
+        yield line
     finally:
         line.terminate()
+
+
+async def _until_lost(line: asyncpg.Connection) -> None:
+    """Wait until the line is lost: told so, or without an answer to a ping. Raises Unavailable then."""
+    lost = asyncio.Event()
+    line.add_termination_listener(lambda _: lost.set())
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(lost.wait(), PING_SECONDS)
+        await _command(line, "SELECT 1")
 
 
 async def _connect(url: str, settings: Mapping[str, str], seconds: float | None) -> asyncpg.Connection:
