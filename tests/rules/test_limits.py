@@ -54,7 +54,7 @@ def test_single_figures_can_be_replaced() -> None:
 
 
 def test_everything_wrong_is_said_at_once() -> None:
-    wrong = {
+    wrong: dict[str, dict[str, str | int]] = {
         "sign-in": {"per_address": "many", "per_adress": "5/1h", "counts": "some"},
         "sign-out": {"per_address": "5/1h"},
         "account": {"free_failures": 0, "first_delay": "soon"},

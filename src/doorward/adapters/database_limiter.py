@@ -78,21 +78,22 @@ class DatabaseLimiter:
         limit = self._actions[action]
         places = self._places(action, network_of(address))
 
-        async def begin() -> None:
+        async def begin() -> bool:
             try:
                 await self._db.write(_taking(places, self._clock.now()))
             except _Refused as refused:
                 raise Full(refused.place.key, _refusal(action, refused)) from None
+            except Unavailable:
+                if limit.when_store_is_down == "local":
+                    return False
+                raise
             for place in places:
                 self._under_way.begin(place.key)
+            return True
 
-        try:
-            await self._under_way.enter(places[0].key, begin)
-        except Unavailable:
-            if limit.when_store_is_down == "local":
-                return await self._local.admit(action, address)
-            raise
-        return _Admission(self, limit, places)
+        if await self._under_way.enter(places[0].key, begin):
+            return _Admission(self, limit, places)
+        return await self._local.admit(action, address)
 
     async def end(self, places: tuple[_Place, ...], *, give_back: bool) -> None:
         """A try is over."""

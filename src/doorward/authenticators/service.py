@@ -126,7 +126,7 @@ class PasswordService:
         Raises InvalidCredentials for every failure, after its audit row is durable; RateLimited; Unavailable. A known
         device of the user has a count of its own and does not ask for a place in the buckets that strangers can fill.
         """
-        own = device if self._is_known(device, user) else None
+        own = self._own_device(device, user)
         attempt = _Try(action, user, caller, own, self._lane_of(action, user, identifier, own))
         if own is not None:
             return await self._try(attempt, password)
@@ -221,10 +221,10 @@ class PasswordService:
 
     # Lanes ------------------------------------------------------------------------------------------------------
 
-    def _is_known(self, device: KnownDevice | None, user: User) -> bool:
-        return (
-            device is not None and device.user_id == user.id and device.failures < self.limits.known_device.void_after
-        )
+    def _own_device(self, device: KnownDevice | None, user: User | None) -> KnownDevice | None:
+        if device is None or user is None or device.user_id != user.id:
+            return None
+        return device if device.failures < self.limits.known_device.void_after else None
 
     def _lane_of(self, action: str, user: User | None, identifier: str, device: KnownDevice | None) -> bytes:
         if device is not None:
