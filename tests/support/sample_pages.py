@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from doorward.kernel.instant import DAY, MINUTE
-from doorward.testing import MovableClock
 from doorward.web.forms import FormField
-from doorward.web.reference import reference
+from doorward.web.pages import Pages
 
-NOW = MovableClock().now()
 ADA = {"name": "Ada Lovelace", "uid": "ada"}
 
 IDENTIFIER = FormField(
@@ -61,13 +58,14 @@ PROFILE = [
     replace(LEVEL, value="old"),
     replace(NEWSLETTER, value="true"),
 ]
+FACTS = [("Coins", "1710"), ("Roles", "admin, auditor")]
 SESSIONS = [
-    {"id": "s1", "device": "Firefox on Debian", "address": "192.0.2.7", "last_seen": NOW, "created": NOW - 3 * DAY,
-     "current": True},
-    {"id": "s2", "device": "Safari on iPhone", "address": "2001:db8::7", "last_seen": NOW - 40 * MINUTE,
-     "created": NOW - 9 * DAY, "current": False},
-    {"id": "s3", "device": "A program (curl)", "address": "198.51.100.23", "last_seen": NOW - 2 * DAY,
-     "created": NOW - 2 * DAY, "current": False},
+    {"id": "s1", "device": "Firefox on Debian", "address": "192.0.2.7", "current": True,
+     "last_seen": "2026-11-23T05:00:00.000Z", "created": "2026-11-20T05:00:00.000Z"},
+    {"id": "s2", "device": "Safari on iPhone", "address": "2001:db8::7", "current": False,
+     "last_seen": "2026-11-23T04:20:00.000Z", "created": "2026-11-14T19:31:00.000Z"},
+    {"id": "s3", "device": "A program (curl)", "address": "198.51.100.23", "current": False,
+     "last_seen": "2026-11-21T12:00:00.000Z", "created": "2026-11-21T12:00:00.000Z"},
 ]  # fmt: skip
 COLUMNS = [
     {"name": "coins", "label": "Coins", "sortable": True, "numeric": True},
@@ -79,17 +77,17 @@ ROWS = [
     (5, "Hedy Lamarr", "hedy", 310, None), (6, "Mary Jackson", "mary", 42, "West"), (None, "Bo", "bo", None, None),
 ]  # fmt: skip
 MEMBERS = {
-    "sort": "-coins",
-    "columns": COLUMNS,
-    "rows": [
-        {"rank": rank, "name": name, "uid": uid, "own": uid == "ada", "values": {"coins": coins, "club": club}}
+    "data": [
+        {"rank": rank, "id": uid, "name": name, "uid": uid, "coins": coins, "club": club}
         for rank, name, uid, coins, club in ROWS
     ],
     "next_cursor": "eyJ2IjogNDJ9",
-    "own": {"rank": 2},
+    "own": {"rank": 2, "id": "ada"},
 }
+LEADERBOARD = {"members": MEMBERS, "columns": COLUMNS, "sort": "-coins", "own_id": "ada"}
 DOCUMENT: Mapping[str, Any] = {
     "openapi": "3.1.0",
+    "servers": [{"url": "https://id.example.org"}],
     "paths": {
         "/api/users": {
             "get": {
@@ -138,7 +136,6 @@ NOTHING: Mapping[str, Any] = {}
 # Page -> template, path, whether someone is signed in, context.
 PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
     "start": ("home.html", "/", False, NOTHING),
-    "start-signed-in": ("home.html", "/", True, {"notice": "Welcome! Your account is ready."}),
     "sign-up": ("sign_up.html", "/sign-up", False, {"fields": [UID, NAME, EMAIL, NEW_PASSWORD], "next": "/account"}),
     "sign-up-wrong": ("sign_up.html", "/sign-up", False, {
         "fields": [replace(UID, value="a", error="The username needs at least 2 characters"), replace(NAME, value="Al"),
@@ -151,30 +148,42 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "errors": [("", "The name or the password is not right")]}),
     "sign-in-wait": ("sign_in.html", "/sign-in", False, {
         "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "retry_after_seconds": 42,
-        "retry_at": NOW + 42_000_000, "errors": [("", "Too many tries; please wait a little")]}),
+        "retry_at": "2026-11-23T05:00:42.000Z", "errors": [("", "Too many tries; please wait a little")]}),
     "confirm": ("confirm.html", "/confirm", True, {"fields": [PASSWORD], "next": "/account/delete"}),
-    "profile": ("profile.html", "/account", True, {"fields": PROFILE}),
+    "profile": ("profile.html", "/account", True, {
+        "fields": PROFILE, "facts": FACTS, "notice": "Your changes are saved."}),
     "profile-wrong": ("profile.html", "/account/profile", True, {
+        "facts": FACTS,
         "fields": [replace(NAME, value="", error="Enter your name"), *PROFILE[1:3],
                    replace(GOAL, value="400", error="Choose %(minimum)s to %(maximum)s"), *PROFILE[4:-1],
                    replace(NEWSLETTER, error="Tick the box, or leave it")],
         "errors": [("name", "Enter your name"), ("goal", "Choose 1 to 40"),
                    ("newsletter", "Tick the box, or leave it")]}),
     "password": ("password.html", "/account/password", True, {
-        "notice": "Your changes are saved.",
+        "change_wanted": "short",
         "fields": [replace(PASSWORD, name="current_password", label="Current password"),
                    replace(NEW_PASSWORD, name="new_password", label="New password")]}),
     "sessions": ("sessions.html", "/account/sessions", True, {"sessions": SESSIONS}),
     "delete": ("delete.html", "/account/delete", True, {
         "fields": [PASSWORD, FormField("confirm", "Yes, erase everything", "checkbox", required=True,
                                        messages={"required": "Tick the box to confirm"})]}),
-    "members": ("members.html", "/members", True, {"members": MEMBERS}),
-    "members-empty": ("members.html", "/members", False, {"members": {
-        "sort": "", "columns": [], "rows": [], "next_cursor": None, "own": None}}),
+    "members": ("members.html", "/members", True, LEADERBOARD),
+    "members-empty": ("members.html", "/members", False, {
+        "members": {"data": [], "next_cursor": None, "own": None}, "columns": [], "sort": "", "own_id": None}),
     "set-up": ("setup.html", "/setup/t0k3n", False, {"fields": [UID, NAME, NEW_PASSWORD]}),
     "set-up-promote": ("setup.html", "/setup/t0k3n", True, {"fields": []}),
     "error": ("error.html", "/nowhere", False, {"problem": {
         "status": 404, "title": "There is nothing here", "detail": "There is nothing here",
         "request_id": "5f0c1a9e77d3b2c4"}}),
-    "api-docs": ("api_docs.html", "/api/docs", False, {"groups": reference(DOCUMENT, "https://id.example.org")}),
+    "problem": ("problem.html", "/problems/rate-limited", False, {"kind": {
+        "status": 429, "code": "rate_limited", "title": "Too many tries; please wait a little",
+        "text": "Too many tries."}}),
+    "api-docs": ("api_docs.html", "/api/docs", False, {"api": DOCUMENT}),
 }  # fmt: skip
+
+
+def rendered(pages: Pages, sample: str, *, locale: str = "en", theme: str = "system") -> bytes:
+    """A sample as a visitor gets it."""
+    template, path, signed_in, context = PAGES[sample]
+    user = ADA if signed_in else None
+    return pages.render(template, locale=locale, theme=theme, user=user, csrf_token="t" * 43, path=path, **context)

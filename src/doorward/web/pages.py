@@ -7,7 +7,7 @@ error, never an empty string.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from doorward.kernel.instant import SECOND, Instant, to_rfc3339
 from doorward.kernel.msgid import msgid
 from doorward.web.assets import load_assets
+from doorward.web.reference import reference
 from doorward.web.translations import NAMES, Catalogues, Gettext, direction
 
 THEMES = ("system", "light", "dark")
@@ -62,6 +62,7 @@ class Pages:
             support=support,
             directory=directory,
             asset=self._assets.__getitem__,
+            reference=reference,
             languages=[(code, NAMES[code]) for code in self._catalogues.codes],
         )
         self._templates: Mapping[str, Template] = {
@@ -74,7 +75,7 @@ class Pages:
         """Codes of the languages on offer, the default first."""
         return self._catalogues.codes
 
-    def render(  # noqa: PLR0913  every page needs all of these
+    def render(
         self,
         template: str,
         *,
@@ -120,17 +121,12 @@ def template_folders() -> Sequence[Path]:
 def _words(catalogues: Catalogues, locale: str) -> Mapping[str, Any]:
     """What a template needs to speak one language."""
     gettext = catalogues.gettext(locale)
-    plural = catalogues.translations(locale).ngettext
 
     def say(text: str, /, **params: Any) -> Markup:  # noqa: ANN401  anything that has a text
         return filled(gettext(text), params)
 
-    def say_number(one: str, many: str, number: int, /) -> Markup:
-        return filled(plural(one, many, number), {"number": number})
-
     return {
         "_": say,
-        "ngettext": say_number,
         "moment": _moment(say),
         "locale": locale,
         "direction": direction(locale),
@@ -155,18 +151,18 @@ def _put(place: re.Match[str], params: Mapping[str, Any]) -> str:
     return str(escape(params[name])) if name in params else place[0]
 
 
-def _moment(say: Callable[..., Markup]) -> Callable[[Instant], Markup]:
-    """Write instants as <time>: in UTC, until the page's script tells them in the reader's own time."""
+def _moment(say: Callable[..., Markup]) -> Callable[[str], Markup]:
+    """Write RFC 3339 instants (in UTC) as <time>, until the page's script tells them in the reader's own time."""
 
-    def moment(at: Instant) -> Markup:
-        when = datetime.fromtimestamp(at // SECOND, UTC)
+    def moment(at: str) -> Markup:
+        when = datetime.fromisoformat(at)
         text = say(
-            "%(day)s %(month)s %(year)s, %(time)s UTC",
+            msgid("%(day)s %(month)s %(year)s, %(time)s UTC"),
             day=when.day,
             month=say(MONTHS[when.month - 1]),
             year=when.year,
             time=f"{when:%H:%M}",
         )
-        return Markup('<time datetime="{}">{}</time>').format(to_rfc3339(at), text)
+        return Markup('<time datetime="{}">{}</time>').format(at, text)
 
     return moment

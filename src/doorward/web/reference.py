@@ -56,8 +56,9 @@ class Entry:
     replies: Sequence[Reply]
 
 
-def reference(document: Document, public_url: str) -> Mapping[str, Sequence[Entry]]:
+def reference(document: Document) -> Mapping[str, Sequence[Entry]]:
     """Every operation of the document under its first tag, in the document's order."""
+    public_url = document["servers"][0]["url"]
     groups: dict[str, list[Entry]] = {}
     for path, methods in document["paths"].items():
         for method in METHODS:

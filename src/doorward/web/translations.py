@@ -26,13 +26,12 @@ class Catalogues:
         self.codes = tuple(locales) if locales else shipped
         self._translations = {code: _load(code) for code in self.codes}
 
-    def translations(self, locale: str) -> NullTranslations:
-        """The catalogue of a language; English for one we do not speak."""
-        return self._translations.get(locale) or NullTranslations()
-
     def gettext(self, locale: str) -> Gettext:
-        """Translate single sentences; the empty msgid stays empty (gettext would answer with the catalogue's header)."""
-        translate = self.translations(locale).gettext
+        """Translate sentences, to English when we do not speak `locale`.
+
+        The empty msgid stays empty: gettext would answer with the catalogue's header.
+        """
+        translate = (self._translations.get(locale) or NullTranslations()).gettext
         return lambda msgid: translate(msgid) if msgid else ""
 
     def negotiate(self, accept_language: str | None, chosen: str | None) -> str:

@@ -8,9 +8,9 @@ for (const box of document.querySelectorAll("[data-wait]")) {
   const left = () => Math.max(0, Math.ceil((end - performance.now()) / 1000));
   const write = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
   const line = clock.closest("p");
+  box.querySelector("[data-until]")?.remove();
   spoken.textContent = line.textContent.trim();
   line.setAttribute("aria-hidden", "true");
-  box.querySelector("[data-until]")?.remove();
   button.disabled = true;
   const timer = setInterval(() => {
     const seconds = left();

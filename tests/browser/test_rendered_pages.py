@@ -1,0 +1,205 @@
+"""Every page as Chromium shows it, from a file server that sends our own Content Security Policy.
+
+The routes are not asked here: the samples of tests/support/sample_pages.py stand for what they hand to the templates.
+"""
+
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from typing_extensions import override
+
+from doorward.web.headers import CONTENT_SECURITY_POLICY
+from doorward.web.pages import Pages
+from tests.support.sample_pages import PAGES, rendered
+
+AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+QUIET = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """A server on the loopback: /<sample>?lang=ar&theme=dark, and the static files."""
+    pages = Pages("Doorward", support="help@example.org")
+    files = pages.static_files()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            target = urlsplit(self.path)
+            wish = {name: values[0] for name, values in parse_qs(target.query).items()}
+            sample = target.path.removeprefix("/")
+            media_type, body = "text/html; charset=utf-8", b""
+            if target.path in files:
+                media_type, body = files[target.path]
+            elif sample in PAGES:
+                body = rendered(pages, sample, locale=wish.get("lang", "en"), theme=wish.get("theme", "light"))
+            self.send_response(200 if body else 404)
+            self.send_header("content-type", media_type)
+            self.send_header("content-security-policy", CONTENT_SECURITY_POLICY)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.send_response(204)  # the browser stays where it is
+            self.end_headers()
+
+        @override
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A tab that fails the test when anything went wrong in it, a CSP violation among them."""
+    context = browser.new_context(reduced_motion="reduce")
+    tab = context.new_page()
+    complaints: list[str] = []
+    tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    yield tab
+    context.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+@pytest.mark.parametrize("sample", PAGES)
+def test_axe_finds_nothing_wrong_in_light_or_dark(site: str, page: Page, sample: str, lang: str) -> None:
+    page.goto(f"{site}/{sample}?lang={lang}&theme=light")
+    page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
+    page.evaluate(AXE.read_text())
+    assert violations(page, {"runOnly": RULES}) == []
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert violations(page, {"runOnly": {"type": "rule", "values": ["color-contrast"]}}) == []
+
+
+def violations(page: Page, options: Mapping[str, object]) -> list[object]:
+    found = page.evaluate("options => axe.run(options).then(result => result.violations)", options)
+    return [(violation["id"], [node["html"] for node in violation["nodes"]]) for violation in found]
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+@pytest.mark.parametrize("sample", PAGES)
+def test_nothing_scrolls_sideways_at_320_pixels(site: str, page: Page, sample: str, lang: str) -> None:
+    """WCAG 1.4.10; also what 400 % zoom makes of a window 1280 pixels wide."""
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.goto(f"{site}/{sample}?lang={lang}")
+    page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+@pytest.mark.parametrize("sample", PAGES)
+def test_targets_are_44_pixels_high(site: str, page: Page, sample: str) -> None:
+    """WCAG 2.5.5 for what is pressed; links within sentences are exempt."""
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.goto(f"{site}/{sample}")
+    targets = "button, .button, select, input:not([type=checkbox], [type=hidden], [hidden]), nav a, .site, thead a"
+    heights = page.eval_on_selector_all(targets, "all => all.map(e => [e.outerHTML, e.getBoundingClientRect().height])")
+    assert [html for html, height in heights if 0 < height < 44] == []
+
+
+def test_a_form_says_what_is_wrong_before_it_is_sent(site: str, page: Page) -> None:
+    page.goto(f"{site}/sign-up")
+    page.fill("[name=uid]", "a")
+    page.fill("[name=email]", "not an address")
+    page.click("main button:not([type=button])")
+    assert page.inner_text("#error-summary").splitlines() == [
+        "There is a problem", "The username needs at least 2 characters", "Enter your name", "That is no address",
+        "Enter a password",
+    ]  # fmt: skip
+    assert page.title() == "Error: Create an account – Doorward"
+    assert page.evaluate("document.activeElement.id") == "error-summary"
+    uid = page.locator("[name=uid]")
+    assert uid.get_attribute("aria-invalid") == "true"
+    assert uid.get_attribute("aria-describedby") == "field-uid-hint field-uid-error"
+    assert page.text_content("#field-uid-error") == "Error: The username needs at least 2 characters"
+
+
+def test_a_summary_link_goes_into_its_field(site: str, page: Page) -> None:
+    page.goto(f"{site}/sign-up-wrong")
+    assert page.evaluate("document.activeElement.id") == "error-summary"
+    page.click("text=The password needs at least 15 characters >> nth=0")
+    assert page.evaluate("document.activeElement.id") == "field-password"
+
+
+def test_lengths_are_counted_in_code_points_after_composing(site: str, page: Page) -> None:
+    """The server counts so; a browser's own minlength and maxlength count UTF-16 units."""
+    page.goto(f"{site}/sign-up")
+    page.fill("[name=uid]", "\N{GRINNING FACE}")
+    page.fill("[name=name]", "\N{GRINNING FACE}" * 64)
+    page.fill("[name=password]", "e\u0301" * 14)
+    page.click("main button:not([type=button])")
+    assert page.inner_text("#error-summary").splitlines()[1:] == [
+        "The username needs at least 2 characters", "The password needs at least 15 characters",
+    ]  # fmt: skip
+
+
+def test_a_right_form_is_sent_with_the_password_hidden_again(site: str, page: Page) -> None:
+    page.goto(f"{site}/sign-in")
+    assert page.evaluate("document.activeElement.name") == "identifier"
+    page.fill("[name=identifier]", "ada")
+    page.fill("[name=password]", "a few words")
+    show = page.locator("[data-show]")
+    show.click()
+    assert show.get_attribute("aria-pressed") == "true"
+    assert page.get_attribute("[name=password]", "type") == "text"
+    with page.expect_request("**/sign-in") as sent:
+        page.click("main button:not([type=button])")
+    assert parse_qs(sent.value.post_data or "")["password"] == ["a few words"]
+    assert page.get_attribute("[name=password]", "type") == "password"
+
+
+def test_caps_lock_is_pointed_out_and_forgotten(site: str, page: Page) -> None:
+    page.goto(f"{site}/sign-in")
+    press = "on => document.querySelector('[name=password]').dispatchEvent(new KeyboardEvent('keyup', on))"
+    page.focus("[name=password]")
+    page.evaluate(press, {"key": "A", "modifierCapsLock": True})
+    assert page.inner_text("[data-capslock]") == "Caps Lock is on."
+    page.focus("[name=identifier]")
+    assert page.text_content("[data-capslock]") == ""
+
+
+def test_the_countdown_speaks_at_its_start_and_its_end_only(site: str, page: Page) -> None:
+    page.clock.install()
+    page.goto(f"{site}/sign-in-wait")
+    button, spoken = page.locator("[data-submit]"), page.locator("[data-spoken]")
+    assert spoken.text_content() == "Try again in 0:42"
+    assert button.is_disabled()
+    page.clock.run_for(12_000)
+    assert page.inner_text("[data-clock]") == "0:30"
+    assert spoken.text_content() == "Try again in 0:42"
+    page.clock.run_for(31_000)
+    assert spoken.text_content() == "You can try again now."
+    assert button.is_enabled()
+
+
+def test_pages_work_without_javascript(site: str, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site}/sign-in-wait")
+    assert page.inner_text(".wait").startswith("Try again in 0:42 (23 November 2026, 05:00 UTC)")
+    assert page.locator("[data-show]").is_hidden()
+    assert page.locator("[data-submit]").is_enabled()
+    context.close()
