@@ -61,6 +61,7 @@ def _route_others(*, verbose: bool) -> None:
     # Our greeting and the audit event sys_startup say the same; an access log would hold tokens that stand in paths.
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if verbose else logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every address it asks, tokens and all
     threading.excepthook = _log_dying_thread
     sys.unraisablehook = _log_unraisable
 
