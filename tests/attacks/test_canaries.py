@@ -91,6 +91,8 @@ async def live(world: World) -> Secrets:
     await ada.send("PATCH", "/api/users/me", {"name": "x"}, headers={"x-csrf-token": "canary-csrf"})
     await stranger.get("/setup/canary-setup-link")
     await stranger.get("/sign-in?next=/&token=canary-query&password=canary-query")
+    handed_out = [secret for secret in secrets.found if "canary" not in secret]
+    assert len(handed_out) >= 6, "cookies, CSRF tokens, a bearer token and the signature of a JWT"
     return secrets
 
 
