@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from doorward.kernel import strict_json
 from doorward.kernel.errors import Malformed
+from doorward.kernel.msgid import msgid
 from doorward.users import rules
 from doorward.users.fields import Declaration, FieldType, string_length
 from doorward.users.rules import Unreadable
@@ -33,7 +34,7 @@ _CORE: Mapping[str, tuple[InputType, str, str, Attributes]] = {  # type, autocom
     "uid": (
         "text",
         "username",
-        "2 to 64 characters, without spaces. You sign in with it, and other members see it.",
+        msgid("2 to 64 characters, without spaces. You sign in with it, and other members see it."),
         {**_LENGTHS, "autocapitalize": "off", "spellcheck": "false"},
     ),
     "name": ("text", "name", "", _LENGTHS),
