@@ -17,7 +17,7 @@ from tests.support.databases import open_database
 HOME, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 LIMITS = load_limits(
     {
-        "sign-in": {"per_address": "3/30s", "everybody": "6/60s"},
+        "sign-in": {"per_address": "3/30s", "everybody": "6/60s", "shown": "Come back later"},
         "sign-up": {"per_address": "3/30s", "everybody": "6/60s"},
     }
 )
@@ -63,7 +63,7 @@ async def test_failures_use_up_an_address_and_the_refusal_says_when_to_come_back
     for _ in range(3):
         await fail(limiter)
     refusal = await refused(limiter)
-    assert refusal.retry_after_seconds == 10
+    assert (refusal.detail, refusal.retry_after_seconds) == ("Come back later", 10)
     assert "address" in refusal.reason
     assert HOME not in refusal.reason
     await fail(limiter, ELSEWHERE)

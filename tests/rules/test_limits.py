@@ -1,5 +1,8 @@
 """limits.toml: the figures, how they are read, and the ladder of delays."""
 
+from importlib.resources import files
+from pathlib import Path
+
 import pytest
 
 from doorward.kernel.addresses import network_of
@@ -7,6 +10,7 @@ from doorward.kernel.instant import HOUR, MINUTE, SECOND
 from doorward.kernel.limits import LimitsError, Rate, load_limits
 
 LIMITS = load_limits()
+PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 
 
 @pytest.mark.asvs("6.1.1")
@@ -97,3 +101,9 @@ def test_a_place_comes_back_after_its_share_of_the_period() -> None:
 )
 def test_an_address_is_counted_by_what_one_subscriber_holds(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+@pytest.mark.asvs("6.1.1")
+def test_the_page_about_limits_shows_the_file_as_it_is_shipped() -> None:
+    shipped = files("doorward").joinpath("limits.toml").read_text("utf-8")
+    assert f"```toml\n{shipped}```" in PAGE.read_text("utf-8")

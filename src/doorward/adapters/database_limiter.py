@@ -82,7 +82,7 @@ class DatabaseLimiter:
             try:
                 await self._db.write(_taking(places, self._clock.now()))
             except _Refused as refused:
-                raise Full(refused.place.key, _refusal(action, refused)) from None
+                raise Full(refused.place.key, _refusal(action, limit, refused)) from None
             except Unavailable:
                 if limit.when_store_is_down == "local":
                     return False
@@ -145,9 +145,9 @@ class _Admission:
             await self._limiter.end(self._places, give_back=give_back)
 
 
-def _refusal(action: str, refused: _Refused) -> RateLimited:
+def _refusal(action: str, limit: ActionLimit, refused: _Refused) -> RateLimited:
     reason = f"too many tries ({action}) {refused.place.whose}"
-    return RateLimited(retry_after_seconds=-(-refused.wait // SECOND), reason=reason)
+    return RateLimited(limit.shown, retry_after_seconds=-(-refused.wait // SECOND), reason=reason)
 
 
 def _taking(places: tuple[_Place, ...], now: Instant) -> Callable[[], Work[None]]:

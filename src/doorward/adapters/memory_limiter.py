@@ -35,7 +35,7 @@ class MemoryLimiter:
         async def begin() -> None:
             now = self._clock.now()
             for key, rate in rates.items():
-                self._check(key, rate, now)
+                self._check(key, rate, now, limit.shown)
             for key in rates:
                 self._under_way.begin(key)
 
@@ -52,13 +52,14 @@ class MemoryLimiter:
             self._under_way.end(key)
         self._forget_some(now)
 
-    def _check(self, key: _Key, rate: Rate, now: Instant) -> None:
+    def _check(self, key: _Key, rate: Rate, now: Instant, shown: str) -> None:
         filled = max(self._empty_at.get(key, now) - now, 0)
         wait = filled + rate.interval - rate.period
         if wait + self._under_way.count(key) * rate.interval <= 0:
             return
         whose = "by everybody" if key[1] is None else "from this address"
-        refusal = RateLimited(retry_after_seconds=-(-wait // SECOND), reason=f"too many tries ({key[0]}) {whose}")
+        reason = f"too many tries ({key[0]}) {whose}"
+        refusal = RateLimited(shown, retry_after_seconds=-(-wait // SECOND), reason=reason)
         if wait > 0:
             raise refusal
         raise Full(key, refusal)

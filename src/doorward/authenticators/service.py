@@ -156,7 +156,7 @@ class PasswordService:
             now = self.clock.now()
             outcome = await self.db.write(lambda: self._throttle.reserve(attempt.lane, now))
             if isinstance(outcome, Refused):
-                raise Full(attempt.lane, _too_early(outcome, now))
+                raise Full(attempt.lane, self._too_early(attempt, outcome, now))
             self._under_way.begin(attempt.lane)
             return outcome.failures
 
@@ -165,6 +165,12 @@ class PasswordService:
         except RateLimited as refusal:
             await self.refusals.note(attempt.action, refusal, attempt.caller)
             raise
+
+    def _too_early(self, attempt: _Try, refused: Refused, now: Instant) -> RateLimited:
+        # The sentence of the address buckets: which of them refused is nobody's business.
+        shown = self.limits.actions[attempt.action].shown
+        seconds = -(-(refused.not_before - now) // SECOND)
+        return RateLimited(shown, retry_after_seconds=seconds, reason="too many failures for this name")
 
     async def _judge(self, attempt: _Try, normal: str, failures: int) -> Correct:
         user = attempt.user
@@ -236,11 +242,6 @@ class PasswordService:
     def _lane(self, *parts: str) -> bytes:
         # A MAC, so that a dump of the table names nobody and does not tell users from names that nobody has.
         return self.sealer.mac("\0".join(parts).encode("utf-8", "surrogatepass"), "throttle")
-
-
-def _too_early(refused: Refused, now: Instant) -> RateLimited:
-    seconds = -(-(refused.not_before - now) // SECOND)
-    return RateLimited(retry_after_seconds=seconds, reason="too many failures for this name")
 
 
 def _reason(user: User | None, stored: StoredPassword | None, *, is_right: bool) -> str:
