@@ -88,8 +88,8 @@ def _problems(name: str, declared: Declaration) -> Iterator[str]:
         yield f"{name}.required: nobody could sign up, since only {declared.write} may write it"
     if declared.required and declared.default is not None:
         yield f"{name}.default: a required field never needs a default"
-    if declared.default is not None and not _fits_type(declared.type, declared.default):
-        yield f"{name}.default: this is not a value of type {declared.type}"
+    if declared.default is not None:
+        yield from (f"{name}.default: {what}" for what in _bad_default(declared))
 
 
 def _misplaced(declared: Declaration) -> Iterator[tuple[str, str]]:
@@ -137,6 +137,22 @@ def _bad_lengths(declared: Declaration) -> Iterator[tuple[str, str]]:
         yield "max_length", f"a longest length is between 1 and {JSON_BYTES_MOST}"
     if declared.sortable and longest > SORTABLE_LENGTH:
         yield "max_length", f"a sortable string needs a max_length of at most {SORTABLE_LENGTH}"
+
+
+def _bad_default(declared: Declaration) -> Iterator[str]:
+    default = declared.default
+    if not _fits_type(declared.type, default):
+        yield f"this is not a value of type {declared.type}"
+    elif declared.type == "string" and not (declared.min_length or 0) <= len(default) <= string_length(declared):
+        yield "this is shorter or longer than a value may be"
+    elif declared.type in _RANGED and not any(_bad_range(declared)) and not _is_within(declared):
+        yield "this is below the minimum or above the maximum"
+
+
+def _is_within(declared: Declaration) -> bool:
+    low: Any = declared.minimum
+    high: Any = declared.maximum
+    return (low is None or low <= declared.default) and (high is None or declared.default <= high)
 
 
 def _fits_type(kind: FieldType, value: Any) -> bool:  # noqa: ANN401  whatever the configuration holds
