@@ -5,14 +5,15 @@ compile  make the .mo files that the server reads; they are committed, so that r
 check    fail when a sentence has no translation, a place like %(name)s got lost, or a .mo is out of date
 
 A sentence counts where people can meet it: `_("...")` in a template; in Python, in `FieldError`, `FormField`, `Rule`,
-the detail and title of a Problem and the notice of a page, directly or by a name of the same module. Where it takes
-another way, it is marked with `msgid()`; check says where none can be seen.
+the detail and title of a Problem and the notice of a page, directly or by a name of the same module; in limits.toml.
+Where it takes another way, it is marked with `msgid()`; check says where none can be seen.
 """
 
 import ast
 import io
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from inspect import signature
@@ -61,13 +62,15 @@ def sentences() -> list[str]:
         found.update(in_template(template.read_text()))
     for _, tree in modules():
         found.update(in_module(tree))
+    limits = tomllib.loads((SOURCE / "limits.toml").read_text())
+    found.update(table["shown"] for table in limits.values() if "shown" in table)
     return sorted(found - {""})
 
 
 def modules() -> Iterator[tuple[Path, ast.Module]]:
     """The modules that may speak to people."""
     for path in sorted(SOURCE.rglob("*.py")):
-        if path not in FOR_PROGRAMS:
+        if path not in FOR_PROGRAMS and SOURCE / "adapters" not in path.parents:  # adapters only repeat limits.toml
             yield path, ast.parse(path.read_text())
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from doorward.users.directory import Column, Member, Page
 from doorward.web.forms import FormField
 from doorward.web.pages import Pages
 
@@ -68,23 +69,19 @@ SESSIONS = [
      "last_seen": "2026-11-21T12:00:00.000Z", "created": "2026-11-21T12:00:00.000Z"},
 ]  # fmt: skip
 COLUMNS = [
-    {"name": "coins", "label": "Coins", "sortable": True, "numeric": True},
-    {"name": "club", "label": "Club", "sortable": False, "numeric": False},
+    Column("coins", "Coins", numeric=True, sortable=True),
+    Column("club", "Club", numeric=False, sortable=False),
 ]
 ROWS = [
     (1, "Grace Hopper", "grace", 1840, "Navy"), (2, "Ada Lovelace", "ada", 1710, "Analytical"),
     (2, "Annie Easley", "annie", 1710, None), (4, "سلمى الخطيب", "salma", 960, "نادي الجري"),
     (5, "Hedy Lamarr", "hedy", 310, None), (6, "Mary Jackson", "mary", 42, "West"), (None, "Bo", "bo", None, None),
 ]  # fmt: skip
-MEMBERS = {
-    "data": [
-        {"rank": rank, "id": uid, "name": name, "uid": uid, "coins": coins, "club": club}
-        for rank, name, uid, coins, club in ROWS
-    ],
-    "next_cursor": "eyJ2IjogNDJ9",
-    "own": {"rank": 2, "id": "ada"},
-}
-LEADERBOARD = {"members": MEMBERS, "columns": COLUMNS, "sort": "-coins", "own_id": "ada"}
+MEMBERS = [
+    Member(id=uid, uid=uid, name=name, rank=rank, own=uid == "ada", values={"coins": coins, "club": club}, shown={})
+    for rank, name, uid, coins, club in ROWS
+]
+LEADERBOARD = Page("-coins", ranked=True, columns=COLUMNS, rows=MEMBERS, next_cursor="eyJ2IjogNDJ9", own=MEMBERS[1])
 DOCUMENT: Mapping[str, Any] = {
     "openapi": "3.1.0",
     "servers": [{"url": "https://id.example.org"}],
@@ -167,9 +164,9 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
     "delete": ("delete.html", "/account/delete", True, {
         "fields": [PASSWORD, FormField("confirm", "Yes, erase everything", "checkbox", required=True,
                                        messages={"required": "Tick the box to confirm"})]}),
-    "members": ("members.html", "/members", True, LEADERBOARD),
-    "members-empty": ("members.html", "/members", False, {
-        "members": {"data": [], "next_cursor": None, "own": None}, "columns": [], "sort": "", "own_id": None}),
+    "members": ("members.html", "/members", True, {"members": LEADERBOARD}),
+    "members-empty": ("members.html", "/members", True, {
+        "members": Page("name", ranked=False, columns=[], rows=[], next_cursor=None, own=None)}),
     "set-up": ("setup.html", "/setup/t0k3n", False, {"fields": [UID, NAME, NEW_PASSWORD]}),
     "set-up-promote": ("setup.html", "/setup/t0k3n", True, {"fields": []}),
     "error": ("error.html", "/nowhere", False, {"problem": {
