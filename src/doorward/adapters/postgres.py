@@ -7,7 +7,7 @@ prepared statements with it. READ COMMITTED: what must happen once is one UPDATE
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar, cast
 
@@ -21,7 +21,6 @@ T = TypeVar("T")
 
 CHANNEL = "doorward_revocation"
 CONNECTIONS = 8
-WAITING = 10_000  # tasks that wait for a connection; more are refused
 WAIT_SECONDS = 5.0  # for a connection
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 20.0
@@ -40,12 +39,19 @@ SETTINGS = {
 }
 ALTER_SETTINGS = {"application_name": "doorward schema", "lock_timeout": "60s", "synchronous_commit": "on"}
 
+_FAILURES = (  # whatever asyncpg raises
+    OSError,
+    TimeoutError,
+    exceptions.InterfaceError,
+    exceptions.InternalClientError,
+    exceptions.PostgresError,
+)
+_CLASH = (exceptions.UniqueViolationError, exceptions.ForeignKeyViolationError)
 _COLLISION = (
     exceptions.DeadlockDetectedError,
     exceptions.InvalidCachedStatementError,  # another node has just changed the schema
     exceptions.SerializationError,
 )
-_CLASH = (exceptions.UniqueViolationError, exceptions.ForeignKeyViolationError)
 _UNFIT = (
     exceptions.CharacterNotInRepertoireError,
     exceptions.NumericValueOutOfRangeError,
@@ -71,17 +77,56 @@ class _Collision(Unavailable):
     """The transaction met another one; worth another attempt."""
 
 
+class _Pool:
+    """At most `size` connections; the one used last is lent first, its statements being the freshest."""
+
+    def __init__(self, url: str, size: int) -> None:
+        self._url = url
+        self._size = size
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[asyncpg.Connection] = []
+
+    async def take(self) -> asyncpg.Connection:
+        """Borrow a connection, made anew where the server has hung up."""
+        await _acquire(self._free)
+        try:
+            return self._open_one() or await _connect(self._url, SETTINGS, STATEMENT_SECONDS)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def give_back(self, connection: asyncpg.Connection) -> None:
+        """Return it; one in disorder is thrown away."""
+        if connection.is_closed() or connection.is_in_transaction():
+            connection.terminate()
+        else:
+            self._idle.append(connection)
+        self._free.release()
+
+    async def close(self) -> None:
+        """Wait until all are back, then hang up."""
+        for _ in range(self._size):
+            await self._free.acquire()
+        for connection in self._idle:
+            with contextlib.suppress(*_FAILURES):
+                await connection.close(timeout=CONNECT_SECONDS)
+
+    def _open_one(self) -> asyncpg.Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
+
+
 class PostgresDatabase:
     """Fulfils `ports.Database`. Belongs to the event loop that opened it."""
 
     def __init__(self, url: str, connections: int) -> None:
         """Use `open`."""
         self._url = url
-        self._idle: list[asyncpg.Connection] = []
-        self._connections = connections
-        self._free = asyncio.Semaphore(connections)
-        self._free_for_searches = asyncio.Semaphore(max(1, connections // 2))
-        self._waiting = 0
+        self._pool = _Pool(url, connections)
+        self._searches = asyncio.Semaphore(max(1, connections // 2))
         self._writes: set[asyncio.Task[object]] = set()
         self._listeners: list[asyncio.Task[None]] = []
         self._closed = False
@@ -93,8 +138,8 @@ class PostgresDatabase:
         `connections`: how many at most; one more for each `listen`. Half of them may be busy with searches.
         """
         database = cls(url, connections)
-        async with database._connection():
-            return database
+        database._pool.give_back(await database._pool.take())
+        return database
 
     @property
     def dialect(self) -> Dialect:
@@ -104,13 +149,19 @@ class PostgresDatabase:
     async def read(self, work: Work[T]) -> T:
         """Run look-ups, each statement by itself."""
         self._refuse_if_closed()
-        async with self._connection() as connection:
+        connection = await self._pool.take()
+        try:
             return await _drive(connection, work)
+        finally:
+            self._pool.give_back(connection)
 
     async def search(self, work: Work[T]) -> T:
         """Run longer reads; they never take more than half of the connections."""
-        async with self._turn(self._free_for_searches):
+        await _acquire(self._searches)
+        try:
             return await self.read(work)
+        finally:
+            self._searches.release()
 
     async def write(self, work: Callable[[], Work[T]]) -> T:
         """Run one transaction, again when it collides. It goes on when the task that waits is cancelled."""
@@ -147,11 +198,7 @@ class PostgresDatabase:
         for listener in self._listeners:
             listener.cancel()
         await asyncio.gather(*self._listeners, *self._writes, return_exceptions=True)
-        for _ in range(self._connections):
-            await self._free.acquire()  # once a look-up that is still under way has given it back
-        while self._idle:
-            with contextlib.suppress(*_BROKEN, exceptions.InterfaceError):
-                await self._idle.pop().close(timeout=CONNECT_SECONDS)
+        await self._pool.close()
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -168,59 +215,31 @@ class PostgresDatabase:
 
     async def _transact(self, work: Callable[[], Work[T]]) -> T:
         committed: list[Callable[[], None]] = []
-        async with self._connection() as connection:
+        connection = await self._pool.take()
+        try:
             await _command(connection, "BEGIN")
-            try:
-                value = await _drive(connection, work(), committed)
-            except Exception as error:
-                await _roll_back(connection, error)
-                raise
+            value = await _drive(connection, work(), committed)
             await _commit(connection)
+        except Exception as error:
+            await _roll_back(connection, error)
+            raise
+        finally:
+            self._pool.give_back(connection)
         for call in committed:
             call()
         return value
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        async with self._turn(self._free):
-            connection = self._idle_connection() or await _connect(self._url, SETTINGS, STATEMENT_SECONDS)
-            try:
-                yield connection
-            except asyncio.CancelledError:
-                connection.terminate()  # an answer may still be on its way
-                raise
-            finally:
-                self._give_back(connection)
 
-    @asynccontextmanager
-    async def _turn(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
-        if self._waiting >= WAITING:
-            raise Unavailable(retry_after_seconds=1, reason="postgresql: too many wait for a connection")
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await places.acquire()
-        except TimeoutError:
-            raise Unavailable(retry_after_seconds=1, reason="postgresql: all connections are busy") from None
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            places.release()
-
-    def _idle_connection(self) -> asyncpg.Connection | None:
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():
-                return connection
-        return None
-
-    def _give_back(self, connection: asyncpg.Connection) -> None:
-        if connection.is_closed() or connection.is_in_transaction():
-            connection.terminate()
-        else:
-            self._idle.append(connection)
+async def _acquire(places: asyncio.Semaphore) -> None:
+    """Take a place, waiting at most WAIT_SECONDS."""
+    if not places.locked():
+        await places.acquire()
+        return
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await places.acquire()
+    except TimeoutError:
+        raise Unavailable(retry_after_seconds=1, reason="postgresql: all connections are busy") from None
 
 
 async def _keep_listening(url: str, wake: Callable[[], None], tried: asyncio.Event) -> None:
@@ -238,9 +257,10 @@ async def _keep_listening(url: str, wake: Callable[[], None], tried: asyncio.Eve
 async def _line(url: str, wake: Callable[[], None]) -> AsyncIterator[asyncpg.Connection]:
     line = await _connect(url, {"application_name": "doorward listener"}, CONNECT_SECONDS)
     try:
-        with _in_our_words(line):
-            await line.add_listener(CHANNEL, lambda *_: wake())
+        await line.add_listener(CHANNEL, lambda *_: wake())
         yield line
+    except _FAILURES as error:
+        raise _ours(error, line) from None
     finally:
         line.terminate()
 
@@ -257,7 +277,7 @@ async def _until_lost(line: asyncpg.Connection) -> None:
 
 async def _connect(url: str, settings: Mapping[str, str], seconds: float | None) -> asyncpg.Connection:
     """`seconds`: how long a statement may take."""
-    with _in_our_words(None):
+    try:
         return await asyncpg.connect(
             url,
             timeout=CONNECT_SECONDS,
@@ -266,6 +286,8 @@ async def _connect(url: str, settings: Mapping[str, str], seconds: float | None)
             max_cached_statement_lifetime=0,
             server_settings=dict(settings),
         )
+    except _FAILURES as error:
+        raise _ours(error) from None
 
 
 async def _drive(connection: asyncpg.Connection, work: Work[T], committed: list[Callable[[], None]] | None = None) -> T:
@@ -287,13 +309,18 @@ async def _drive(connection: asyncpg.Connection, work: Work[T], committed: list[
 async def _rows(connection: asyncpg.Connection, query: Query) -> Sequence[Row]:
     compiled = query.statement.postgresql
     values = query.bound(compiled)
-    with _in_our_words(connection):
-        return [tuple(record) for record in await connection.fetch(compiled.sql, *values)]
+    try:
+        records = await connection.fetch(compiled.sql, *values)
+    except (asyncio.CancelledError, *_FAILURES) as error:
+        raise _ours(error, connection) from None
+    return [tuple(record) for record in records]
 
 
 async def _command(connection: asyncpg.Connection, sql: str) -> str:
-    with _in_our_words(connection):
+    try:
         return await connection.execute(sql)
+    except (asyncio.CancelledError, *_FAILURES) as error:
+        raise _ours(error, connection) from None
 
 
 async def _commit(connection: asyncpg.Connection) -> None:
@@ -309,27 +336,25 @@ async def _roll_back(connection: asyncpg.Connection, error: Exception) -> None:
         await _command(connection, "ROLLBACK")
 
 
-@contextlib.contextmanager
-def _in_our_words(connection: asyncpg.Connection | None) -> Iterator[None]:
-    """Raise our own error instead of asyncpg's; without a cause, which would repeat values of rows."""
-    try:
-        yield
-    except _COLLISION as error:
-        raise _Collision(retry_after_seconds=1, reason=_reason(error)) from None
-    except _CLASH as error:
-        raise Conflict(reason=f"postgresql: {error.constraint_name}") from None
-    except _UNFIT as error:
-        raise Malformed(reason=_reason(error)) from None
-    except _BROKEN as error:
-        raise Unavailable(retry_after_seconds=1, reason=_reason(error)) from None
-    except exceptions.InterfaceError as error:
-        if connection is None or connection.is_closed():
-            raise Unavailable(retry_after_seconds=1, reason=_reason(error)) from None
-        raise
-    except exceptions.DataError as error:
-        if isinstance(error.__cause__, OverflowError | UnicodeEncodeError):
-            raise Malformed(reason="postgresql: a number or a text that it cannot hold") from None
-        raise TypeError("postgresql: a value that does not fit its column") from None
+def _ours(error: BaseException, connection: asyncpg.Connection | None = None) -> BaseException:
+    """Our own error for one of asyncpg's. To be raised without a cause, which would repeat values of rows."""
+    if connection is not None and isinstance(error, asyncio.CancelledError | TimeoutError):
+        connection.terminate()  # the answer that nobody waits for is still on its way
+    if isinstance(error, _CLASH):
+        return Conflict(reason=f"postgresql: {error.constraint_name}")
+    if isinstance(error, _UNFIT) or isinstance(error.__cause__, OverflowError | UnicodeEncodeError):
+        return Malformed(reason="postgresql: a number or a text that it cannot hold")
+    if isinstance(error, _COLLISION):
+        return _Collision(retry_after_seconds=1, reason=_reason(error))
+    if isinstance(error, _BROKEN) or (isinstance(error, exceptions.InterfaceError) and _hung_up(connection)):
+        return Unavailable(retry_after_seconds=1, reason=_reason(error))
+    if type(error) is exceptions.DataError:  # asyncpg's own, before it sends anything
+        return TypeError("postgresql: a value that does not fit its column")
+    return error
+
+
+def _hung_up(connection: asyncpg.Connection | None) -> bool:
+    return connection is None or connection.is_closed()
 
 
 def _reason(error: BaseException) -> str:
