@@ -160,4 +160,4 @@ def _digest(extra: Sequence[str]) -> str:
 
 
 def _compiler(dialect: Dialect) -> DefaultDialect:
-    return sqlite.dialect() if dialect == "sqlite" else asyncpg.dialect()  # type: ignore[no-untyped-call]
+    return sqlite.dialect() if dialect == "sqlite" else asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy
