@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from doorward.kernel.instant import DAY, MINUTE, SECOND
+from doorward.testing import MovableClock
 from doorward.users.directory import Column, Member, Page
 from doorward.web.forms import FormField
 from doorward.web.pages import Pages
 
+NOW = MovableClock().now()
 ADA = {"name": "Ada Lovelace", "uid": "ada"}
 
 IDENTIFIER = FormField(
@@ -62,11 +65,11 @@ PROFILE = [
 FACTS = [("Coins", "1710"), ("Roles", "admin, auditor")]
 SESSIONS = [
     {"id": "s1", "device": "Firefox on Debian", "address": "192.0.2.7", "current": True,
-     "last_seen": "2026-11-23T05:00:00.000Z", "created": "2026-11-20T05:00:00.000Z"},
+     "last_seen": NOW, "created": NOW - 3 * DAY},
     {"id": "s2", "device": "Safari on iPhone", "address": "2001:db8::7", "current": False,
-     "last_seen": "2026-11-23T04:20:00.000Z", "created": "2026-11-14T19:31:00.000Z"},
+     "last_seen": NOW - 40 * MINUTE, "created": NOW - 9 * DAY},
     {"id": "s3", "device": "A program (curl)", "address": "198.51.100.23", "current": False,
-     "last_seen": "2026-11-21T12:00:00.000Z", "created": "2026-11-21T12:00:00.000Z"},
+     "last_seen": NOW - 2 * DAY, "created": NOW - 2 * DAY},
 ]  # fmt: skip
 COLUMNS = [
     Column("coins", "Coins", numeric=True, sortable=True),
@@ -145,7 +148,7 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "errors": [("", "The name or the password is not right")]}),
     "sign-in-wait": ("sign_in.html", "/sign-in", False, {
         "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "retry_after_seconds": 42,
-        "retry_at": "2026-11-23T05:00:42.000Z", "errors": [("", "Too many tries; please wait a little")]}),
+        "retry_at": NOW + 42 * SECOND, "errors": [("", "Too many tries; please wait a little")]}),
     "confirm": ("confirm.html", "/confirm", True, {"fields": [PASSWORD], "next": "/account/delete"}),
     "profile": ("profile.html", "/account", True, {
         "fields": PROFILE, "facts": FACTS, "notice": "Your changes are saved."}),

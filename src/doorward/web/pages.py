@@ -7,7 +7,7 @@ error, never an empty string.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from doorward.kernel.instant import SECOND, Instant, to_rfc3339
 from doorward.kernel.msgid import msgid
 from doorward.web.assets import load_assets
 from doorward.web.reference import reference
@@ -151,11 +152,11 @@ def _put(place: re.Match[str], params: Mapping[str, Any]) -> str:
     return str(escape(params[name])) if name in params else place[0]
 
 
-def _moment(say: Callable[..., Markup]) -> Callable[[str], Markup]:
-    """Write RFC 3339 instants (in UTC) as <time>, until the page's script tells them in the reader's own time."""
+def _moment(say: Callable[..., Markup]) -> Callable[[Instant], Markup]:
+    """Write instants as <time>: in UTC, until the page's script tells them in the reader's own time."""
 
-    def moment(at: str) -> Markup:
-        when = datetime.fromisoformat(at)
+    def moment(at: Instant) -> Markup:
+        when = datetime.fromtimestamp(at // SECOND, UTC)
         text = say(
             msgid("%(day)s %(month)s %(year)s, %(time)s UTC"),
             day=when.day,
@@ -163,6 +164,6 @@ def _moment(say: Callable[..., Markup]) -> Callable[[str], Markup]:
             year=when.year,
             time=f"{when:%H:%M}",
         )
-        return Markup('<time datetime="{}">{}</time>').format(at, text)
+        return Markup('<time datetime="{}">{}</time>').format(to_rfc3339(at), text)
 
     return moment

@@ -37,7 +37,6 @@ class Reply:
 
     status: str
     description: str
-    items: Sequence[Item]
     example: str
 
 
@@ -56,8 +55,16 @@ class Entry:
     replies: Sequence[Reply]
 
 
-def reference(document: Document) -> Mapping[str, Sequence[Entry]]:
-    """Every operation of the document under its first tag, in the document's order."""
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The whole page: operations under their first tags, and the problem that every refusal answers with."""
+
+    groups: Mapping[str, Sequence[Entry]]
+    problem: str
+
+
+def reference(document: Document) -> Reference:
+    """What the page shows of a document, in its order. Refusals answer with components/schemas/Problem."""
     public_url = document["servers"][0]["url"]
     groups: dict[str, list[Entry]] = {}
     for path, methods in document["paths"].items():
@@ -66,7 +73,7 @@ def reference(document: Document) -> Mapping[str, Sequence[Entry]]:
                 operation = methods[method]
                 tag = next(iter(operation.get("tags", ())), "")
                 groups.setdefault(tag, []).append(_entry(document, public_url, path, method, operation))
-    return groups
+    return Reference(groups, _pretty(example(document, document["components"]["schemas"]["Problem"])))
 
 
 def _entry(document: Document, public_url: str, path: str, method: str, operation: Document) -> Entry:
@@ -82,7 +89,7 @@ def _entry(document: Document, public_url: str, path: str, method: str, operatio
         curl=_curl(
             method,
             public_url + path,
-            signed_in={} not in operation.get("security", ({},)),
+            signed_in=bool(operation.get("security")) and {} not in operation["security"],
             body=None if schema is None else example(document, schema),
         ),
         replies=[_reply(document, status, answer) for status, answer in operation.get("responses", {}).items()],
@@ -106,7 +113,6 @@ def _reply(document: Document, status: str, answer: Document) -> Reply:
     return Reply(
         status,
         answer.get("description", ""),
-        list(_properties(document, schema)),
         "" if schema is None else _pretty(example(document, schema)),
     )
 
