@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 from typing_extensions import override
 
-from doorward.web.forms import FormField
+from doorward.web.forms import FieldType, FormField
 from doorward.web.pages import Pages, filled
 from doorward.web.reference import example, reference
 from doorward.web.translations import Catalogues, direction
@@ -114,8 +114,8 @@ def test_a_page_with_errors_says_so_in_title_summary_and_field(pages: Pages) -> 
 
 @pytest.mark.asvs("1.2.1")
 @pytest.mark.parametrize("kind", ["text", "email", "number", "date", "textarea"])
-def test_hostile_values_stay_text(pages: Pages, kind: str) -> None:
-    field = FormField("f", HOSTILE, kind, HOSTILE, hint=HOSTILE, error=HOSTILE)  # type: ignore[arg-type]
+def test_hostile_values_stay_text(pages: Pages, kind: FieldType) -> None:
+    field = FormField("f", HOSTILE, kind, HOSTILE, hint=HOSTILE, error=HOSTILE)
     html = pages.render(
         "profile.html", locale="en", theme="light", user={"name": HOSTILE, "uid": HOSTILE}, csrf_token="t",
         path="/account", fields=[field], errors=[("f", HOSTILE)], facts=[(HOSTILE, HOSTILE)],
