@@ -1,0 +1,42 @@
+"""What the operator reads once the server listens."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import doorward
+from doorward.config import Settings
+from doorward.datadir import DataDir
+
+
+def greet(settings: Settings, data: DataDir, seconds: float, link: str | None, out: TextIO) -> None:
+    """Print where everything is. `link`: path of the first administrator's link; it is shown to a terminal only."""
+    url = None if link is None else settings.public_url + link
+    terminal = out.isatty()
+    data.write_setup_link(None if terminal else url)
+    shown = url if terminal or url is None else f"in the file {_short(data.setup_link)}"
+    out.writelines(f"{line}\n" for line in _lines(settings, data, seconds, shown))
+    out.flush()
+
+
+def _lines(settings: Settings, data: DataDir, seconds: float, admin: str | None) -> Iterator[str]:
+    head = f"Doorward {doorward.__version__}  ready in {seconds:.1f} s"
+    yield f"{head}   data {_short(data.path)}   {_reach(settings)}"
+    yield f"  Sign-up / sign-in   {settings.public_url}/"
+    if admin is not None:
+        yield f"  Create first admin  {admin}   (1 hour, one use; again: doorward admin link)"
+    yield f"  API reference       {settings.public_url}/api/docs"
+    if not settings.loopback and settings.server.public_url is None:
+        yield f"  Not yet set         [server] public_url: browsers are refused unless they use {settings.public_url}"
+
+
+def _reach(settings: Settings) -> str:
+    if settings.server.tls_cert is not None:
+        return "https"
+    return "localhost only" if settings.loopback else "behind a proxy"
+
+
+def _short(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else f"./{relative}"
