@@ -19,7 +19,7 @@ from doorward.testing import MovableClock
 from doorward.users import Declaration
 
 ORIGIN = "http://localhost:8000"
-PASSWORD = "correct horse battery staple"
+PASSWORD = "seven quiet herons at noon"
 FITNESS = {
     "tracking": Declaration(type="json"),
     "exercise": Declaration(type="json"),
@@ -38,6 +38,10 @@ class Visitor:
 
     async def get(self, path: str, **kwargs: Any) -> httpx.Response:
         return await self.http.get(path, **kwargs)
+
+    def cookie_header(self) -> dict[str, str]:
+        """Its cookies as a header, to be replayed by somebody else."""
+        return {"cookie": "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())}
 
     async def send(self, method: str, path: str, json: Any = None, **kwargs: Any) -> httpx.Response:
         headers = {**({"x-csrf-token": self.csrf} if self.csrf else {}), **kwargs.pop("headers", {})}
@@ -110,18 +114,15 @@ def settings() -> Settings:
     )
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def world(
-    request: pytest.FixtureRequest, settings: Settings, tmp_path: Path, clock: MovableClock
-) -> AsyncIterator[World]:
+@pytest.fixture
+async def world(database_address: str, settings: Settings, tmp_path: Path, clock: MovableClock) -> AsyncIterator[World]:
     """The application on each database in turn."""
     data = DataDir.open(tmp_path / "data")
-    address = request.getfixturevalue(f"{request.param}_address")
-    if request.param == "sqlite":
-        shutil.copy(address, data.database)
-    else:
-        database = msgspec.structs.replace(settings.database, url=address)
+    if database_address.startswith("postgresql:"):
+        database = msgspec.structs.replace(settings.database, url=database_address)
         settings = msgspec.structs.replace(settings, database=database)
+    else:
+        shutil.copy(database_address, data.database)
     async with running(settings, data, clock) as world:
         yield world
 

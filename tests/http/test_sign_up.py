@@ -58,7 +58,6 @@ async def test_a_taken_uid_says_so_also_in_other_letters(visitor: Visitor, taken
 
 async def test_twenty_at_once_for_one_uid_make_one_user(world: World) -> None:
 
-
     async def one() -> int:
         visitor = world.visitor()
         return (await visitor.post("/api/users", {"uid": "ada", "name": "Ada", "password": PASSWORD})).status_code

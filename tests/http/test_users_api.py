@@ -3,7 +3,6 @@
 import pytest
 
 from doorward.kernel.caller import Caller
-
 from tests.http.conftest import PASSWORD, Visitor, World
 
 
@@ -114,10 +113,10 @@ async def test_deleting_oneself_needs_a_fresh_authentication(world: World, visit
 
 async def test_reauthenticating_makes_the_session_fresh_and_replaces_its_secret(world: World, visitor: Visitor) -> None:
     await visitor.sign_up("ada")
-    before = dict(visitor.http.cookies)
+    before = visitor.cookie_header()
     world.clock.advance(601)
     answer = await visitor.post("/api/sessions/current/reauthenticate", {"password": PASSWORD})
 
     assert answer.status_code == 200
-    assert (await world.visitor().get("/api/users/me", cookies=before)).status_code == 401
+    assert (await world.visitor().get("/api/users/me", headers=before)).status_code == 401
     assert (await visitor.send("DELETE", "/api/users/me")).status_code == 204
