@@ -5,7 +5,7 @@ ended. Both databases compare texts by code point and numbers by value, and a va
 one (left from an earlier declaration) counts as none.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -170,29 +170,28 @@ class Order:
 
     @cached_property
     def _best(self) -> Statement:
-        return self._page(self._value.is_not(None))
+        return self._page(self._value.is_not(None), self._value, users.c.id)
 
     @cached_property
     def _rest_of_ties(self) -> Statement:
-        later = users.c.id < p("last") if self.descending else users.c.id > p("last")
-        return self._page(and_(self._value == p("at"), later))
+        return self._page(and_(self._value == p("at"), self._beyond(users.c.id, "last")), users.c.id)
 
     @cached_property
     def _worse(self) -> Statement:
-        return self._page(self._worse_than("at"))
+        return self._page(self._beyond(self._value, "at"), self._value, users.c.id)
 
     @cached_property
     def _without(self) -> Statement:
-        return self._page(self._value.is_(None))
+        return self._page(self._value.is_(None), users.c.id)
 
     @cached_property
     def _rest_without(self) -> Statement:
-        later = users.c.id < p("last") if self.descending else users.c.id > p("last")
-        return self._page(and_(self._value.is_(None), later))
+        return self._page(and_(self._value.is_(None), self._beyond(users.c.id, "last")), users.c.id)
 
-    def _page(self, where: ColumnElement[bool]) -> Statement:
+    def _page(self, where: ColumnElement[bool], *keys: ColumnElement[Any]) -> Statement:
+        # SQLite sorts again unless the keys leave out what `where` holds constant.
         found = select(self._value.label("sort_value"), *COLUMNS).select_from(WITH_EMAIL).where(_ACTIVE, where)
-        return Statement(self._sorted(found, users.c.id).limit(p("count")))
+        return Statement(self._sorted(found, *keys).limit(p("count")))
 
     # Ranks --------------------------------------------------------------------------------------------------------
 
@@ -233,12 +232,14 @@ class Order:
 
     @cached_property
     def _better_capped(self) -> Statement:
-        better = select(users.c.id).where(_ACTIVE, self._better_than("at")).limit(literal_column(str(EXACT + 1)))
+        better = (
+            select(users.c.id).where(_ACTIVE, self._before(self._value, "at")).limit(literal_column(str(EXACT + 1)))
+        )
         return Statement(select(func.count()).select_from(better.subquery()))
 
     @cached_property
     def _between(self) -> Statement:
-        between = and_(self._better_than("low"), self._worse_than("high"))
+        between = and_(self._before(self._value, "low"), self._beyond(self._value, "high"))
         return Statement(select(func.count()).select_from(users).where(_ACTIVE, between))
 
     @cached_property
@@ -247,21 +248,21 @@ class Order:
 
     @cached_property
     def _first_value(self) -> Statement:
-        return Statement(self._sorted(select(self._value).where(_ACTIVE, self._value.is_not(None))).limit(1))
+        found = select(self._value).where(_ACTIVE, self._value.is_not(None))
+        return Statement(self._sorted(found, self._value).limit(1))
 
     @cached_property
     def _value_after(self) -> Statement:
-        worse = select(self._value).where(_ACTIVE, self._worse_than("at"))
-        return Statement(self._sorted(worse).limit(1).offset(p("skipped")))
+        worse = select(self._value).where(_ACTIVE, self._beyond(self._value, "at"))
+        return Statement(self._sorted(worse, self._value).limit(1).offset(p("skipped")))
 
-    def _better_than(self, name: str) -> ColumnElement[bool]:
-        return self._value > p(name) if self.descending else self._value < p(name)
+    def _before(self, key: ColumnElement[Any], place: str) -> ColumnElement[bool]:
+        return key > p(place) if self.descending else key < p(place)
 
-    def _worse_than(self, name: str) -> ColumnElement[bool]:
-        return self._value < p(name) if self.descending else self._value > p(name)
+    def _beyond(self, key: ColumnElement[Any], place: str) -> ColumnElement[bool]:
+        return key < p(place) if self.descending else key > p(place)
 
-    def _sorted(self, found: Select[Any], *then: ColumnElement[Any]) -> Select[Any]:
-        keys: Sequence[ColumnElement[Any]] = (self._value, *then)
+    def _sorted(self, found: Select[Any], *keys: ColumnElement[Any]) -> Select[Any]:
         return found.order_by(*(key.desc() if self.descending else key.asc() for key in keys))
 
 
