@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from doorward.adapters.clock import SystemClock
 from doorward.adapters.database_limiter import DatabaseLimiter
 from doorward.adapters.memory_limiter import MemoryLimiter
 from doorward.adapters.postgres import PostgresDatabase
-from doorward.adapters.sealing import KeyFileSealer
+from doorward.adapters.sealing import open_sealer
 from doorward.adapters.sqlite import SqliteDatabase
 from doorward.audit import AuditTrail
 from doorward.authenticators import PasswordPolicy, PasswordService
@@ -27,6 +28,7 @@ from doorward.config import Settings
 from doorward.datadir import DataDir
 from doorward.kernel.errors import Problem
 from doorward.kernel.limits import Limits, load_limits
+from doorward.kernel.startup import StartRefused
 from doorward.ports import Clock, Database, Limiter, Sealer
 from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
 from doorward.setup import Setup, SetupRoutes
@@ -77,12 +79,14 @@ class Services:
 async def open_services(settings: Settings, data: DataDir, clock: Clock | None = None) -> AsyncIterator[Services]:
     """Open the database (creating and upgrading what is missing) and wire the rooms; closes all of it at the end."""
     async with contextlib.AsyncExitStack() as stack:
+        # Before the database: with one there already, a missing key is a lost one and is not made anew.
+        sealer = open_sealer(data.sealing_key, os.environ, create=not data.has_database)
         db = await open_database(settings, data)
         stack.push_async_callback(db.close)
         await migrate.upgrade(db, extra=index_statements(settings.fields, db.dialect))
         hasher = Argon2Hasher(memory_kib=settings.password.memory_kib, time_cost=settings.password.time_cost)
         stack.callback(hasher.close)
-        yield wire(settings, data, db, hasher, clock or SystemClock())
+        yield wire(settings, db, hasher, sealer, clock or SystemClock())
 
 
 async def open_database(settings: Settings, data: DataDir) -> SqliteDatabase | PostgresDatabase:
@@ -92,10 +96,9 @@ async def open_database(settings: Settings, data: DataDir) -> SqliteDatabase | P
     return await PostgresDatabase.open(settings.database.url)
 
 
-def wire(settings: Settings, data: DataDir, db: Database, hasher: Argon2Hasher, clock: Clock) -> Services:
+def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer, clock: Clock) -> Services:
     """Give every room what it needs."""
     site = Site.at(settings.public_url, settings.server.trusted_proxies)
-    sealer = KeyFileSealer.open_or_create(data.sealing_key)
     csrf = Csrf(site, sealer)
     audit = AuditTrail(sealer, clock)
     limits = load_limits(settings.limits)
@@ -166,6 +169,9 @@ class App:
                 await receive()
         except Problem as problem:
             await send({"type": "lifespan.startup.failed", "message": problem.detail})
+            return
+        except StartRefused as refused:
+            await send({"type": "lifespan.startup.failed", "message": str(refused)})
             return
         await send({"type": "lifespan.shutdown.complete"})
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import asyncpg, insert
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from doorward.kernel.startup import StartRefused
 from doorward.sql.statement import Dialect, Query, Statement, Work
 from doorward.sql.tables import metadata, setting
 
@@ -54,7 +55,7 @@ _SET_EXTRA: Final = Statement(
 )
 
 
-class SchemaTooNewError(Exception):
+class SchemaTooNewError(StartRefused):
     """A newer Doorward has changed this database; ours could damage it."""
 
     def __init__(self, version: str) -> None:
