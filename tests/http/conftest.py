@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import pytest
 
+from doorward.adapters.sealing import KeyFileSealer
 from doorward.app import App, Services
 from doorward.config import Settings
 from doorward.datadir import DataDir
@@ -122,6 +123,7 @@ async def world(database_address: str, settings: Settings, tmp_path: Path, clock
         database = msgspec.structs.replace(settings.database, url=database_address)
         settings = msgspec.structs.replace(settings, database=database)
     else:
+        KeyFileSealer.open_or_create(data.sealing_key)  # a database without its key is refused
         shutil.copy(database_address, data.database)
     async with running(settings, data, clock) as world:
         yield world
