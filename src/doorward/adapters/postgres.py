@@ -270,8 +270,10 @@ async def _until_lost(line: asyncpg.Connection) -> None:
     lost = asyncio.Event()
     line.add_termination_listener(lambda _: lost.set())
     while True:
+        # Not wait_for: in Python 3.11 it loses a cancellation that meets the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(lost.wait(), PING_SECONDS)
+            async with asyncio.timeout(PING_SECONDS):
+                await lost.wait()
         await _command(line, "SELECT 1")
 
 

@@ -69,6 +69,8 @@ class RevocationFeed:
                 await self.read_once()
             except Unavailable:
                 _log.warning("revocation_feed_behind", behind_ms=(self.clock.now() - self._read_at) // MILLISECOND)
+            # Not wait_for: in Python 3.11 it loses a cancellation that meets the wake-up, and `stop` would hang.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
             self._wake.clear()
