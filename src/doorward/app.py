@@ -14,6 +14,7 @@ from functools import partial
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from doorward import __version__
 from doorward.account import Account, AccountRoutes, UsersApi
 from doorward.adapters.argon2 import Argon2Hasher
 from doorward.adapters.clock import SystemClock
@@ -22,10 +23,11 @@ from doorward.adapters.memory_limiter import MemoryLimiter
 from doorward.adapters.postgres import PostgresDatabase
 from doorward.adapters.sealing import open_sealer
 from doorward.adapters.sqlite import SqliteDatabase
-from doorward.audit import AuditTrail
+from doorward.audit import AuditTrail, Event, Outcome
 from doorward.authenticators import PasswordPolicy, PasswordService
 from doorward.config import Settings
 from doorward.datadir import DataDir
+from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.errors import Problem
 from doorward.kernel.limits import Limits, load_limits
 from doorward.kernel.startup import StartRefused
@@ -48,6 +50,7 @@ from doorward.web.routing import JSON, Operation
 from doorward.web.system import LIVE, SystemRoutes, fixed_lane, static_lanes
 
 PURGE_EVERY_SECONDS = 600
+KEYS_EVERY_SECONDS = 60
 _log = structlog.get_logger("doorward")
 
 
@@ -60,6 +63,7 @@ class Services:
     clock: Clock
     sealer: Sealer
     hasher: Argon2Hasher
+    limiter: Limiter
     audit: AuditTrail
     schema: Schema
     users: UsersService
@@ -103,7 +107,9 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     audit = AuditTrail(sealer, clock)
     limits = load_limits(settings.limits)
     limiter = _limiter(settings, limits, db, clock, sealer)
-    sessions = Sessions(db, clock, audit, PROFILES[settings.sessions.profile], csrf.token_for_session)
+    sessions = Sessions(
+        db, clock, audit, PROFILES[settings.sessions.profile], limits.known_device, csrf.token_for_session
+    )
     schema = Schema(settings.fields, settings.users.read)
     users = UsersService(db, clock, audit, schema, sessions.revoke_user)
     policy = PasswordPolicy(minimum_length=settings.password.minimum_length)
@@ -118,6 +124,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         clock=clock,
         sealer=sealer,
         hasher=hasher,
+        limiter=limiter,
         audit=audit,
         schema=schema,
         users=users,
@@ -168,7 +175,8 @@ class App:
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         except Problem as problem:
-            await send({"type": "lifespan.startup.failed", "message": problem.detail})
+            # The operator reads this, so the private reason is told.
+            await send({"type": "lifespan.startup.failed", "message": f"{problem.detail} ({problem.reason})"})
             return
         except StartRefused as refused:
             await send({"type": "lifespan.startup.failed", "message": str(refused)})
@@ -182,8 +190,10 @@ class App:
             await services.keys.ready()
             await services.sessions.start()
             s.push_async_callback(services.sessions.stop)
-            purger = asyncio.create_task(_purge(services), name="purge")
-            s.callback(purger.cancel)
+            for name, chore in {"purge": _purge, "keys": _refresh_keys}.items():
+                s.callback(asyncio.create_task(chore(services), name=name).cancel)
+            await _note(services, Event.SYS_STARTUP)
+            s.push_async_callback(_note, services, Event.SYS_SHUTDOWN)
             self.services = services
             self._front = front(services)
             yield services
@@ -251,6 +261,13 @@ async def find_session(services: Services, transport: str, secret: str) -> Sessi
     return await services.sessions.find(secret, "bearer")
 
 
+async def _note(services: Services, event: Event) -> None:
+    """Write down that a process begins or ends to serve."""
+    await services.db.write(
+        lambda: services.audit.record(event, Outcome.SUCCESS, LOCAL_OPERATOR, payload={"version": __version__})
+    )
+
+
 async def _purge(services: Services) -> None:
     """Forget, now and then, what has expired. A failure is logged and tried again: nothing depends on it."""
     while True:
@@ -258,5 +275,17 @@ async def _purge(services: Services) -> None:
         try:
             await services.sessions.purge()
             await services.passwords.purge()
+            if isinstance(services.limiter, DatabaseLimiter):
+                await services.limiter.purge()
         except Problem as problem:
             _log.warning("purge_failed", reason=problem.reason)
+
+
+async def _refresh_keys(services: Services) -> None:
+    """Learn of signing keys that another process has made."""
+    while True:
+        await asyncio.sleep(KEYS_EVERY_SECONDS)
+        try:
+            await services.keys.refresh()
+        except Problem as problem:
+            _log.warning("keys_not_refreshed", reason=problem.reason)

@@ -6,6 +6,7 @@ transaction is durable (`Query.then`), so the log never tells of something that 
 """
 
 from doorward.audit.model import AuditEvent, Event, Outcome, Payload
+from doorward.audit.reading import AuditReader, Verification
 from doorward.audit.service import AuditTrail
 
-__all__ = ["AuditEvent", "AuditTrail", "Event", "Outcome", "Payload"]
+__all__ = ["AuditEvent", "AuditReader", "AuditTrail", "Event", "Outcome", "Payload", "Verification"]

@@ -16,6 +16,13 @@ _COLUMNS = tuple(audit_event.c[name] for name in _NAMES)
 
 INSERT_EVENT = Statement(insert(audit_event).values({name: bindparam(name) for name in _NAMES}))
 
+LIST_EVENTS_AFTER = Statement(
+    select(*_COLUMNS)
+    .where(audit_event.c.id > bindparam("event_id"))
+    .order_by(audit_event.c.id)
+    .limit(bindparam("limit"))
+)
+
 
 def insert_event(row: AuditEvent, committed: Callable[[], None]) -> Work[None]:
     """Add a row; `committed` is called once it is durable."""
@@ -30,6 +37,12 @@ def list_events(
     wanted: dict[str, Value] = {"user_id": user_id, "event": event and event.value, "since": since}
     given = {name: value for name, value in wanted.items() if value is not None}
     rows = yield _list_statement(frozenset(given))(**given, limit=limit)
+    return [AuditEvent(*row) for row in rows]
+
+
+def list_events_after(event_id: str, limit: int) -> Work[list[AuditEvent]]:
+    """The next rows in the order of their ids, oldest first."""
+    rows = yield LIST_EVENTS_AFTER(event_id=event_id, limit=limit)
     return [AuditEvent(*row) for row in rows]
 
 

@@ -1,7 +1,7 @@
 """The keys that sign tokens: made here, sealed at rest, published as a JWKS."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,16 @@ class SigningKeys:
         ]
         self._keys = {row.kid: self._keys.get(row.kid) or open_key(self.sealer, row) for row in rows}
         self._jwks = json.dumps({"keys": [key.public() for key in self._keys.values()]}, separators=(",", ":")).encode()
+
+    @property
+    def loaded(self) -> Sequence[LoadedKey]:
+        """The keys in force, the one that signs now and those only believed alike."""
+        return tuple(self._keys.values())
+
+    @property
+    def signing_kid(self) -> str:
+        """Id of the key that signs now. Raises Unavailable when none does."""
+        return self._active().kid
 
     def jwks(self) -> bytes:
         """The JWK Set (RFC 7517 §5) for `/.well-known/jwks.json`: public halves, also of keys that sign only later."""

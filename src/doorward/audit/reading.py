@@ -1,0 +1,42 @@
+"""Reading the audit trail, for operators."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from doorward.audit import store
+from doorward.audit.model import AuditEvent, Event
+from doorward.audit.service import AuditTrail
+from doorward.ports import Database
+
+_PAGE = 1_000  # rows
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How many rows were looked at, and the ids of those that are not as they were recorded."""
+
+    rows: int
+    changed: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReader:
+    """What was recorded, and whether it is still so."""
+
+    db: Database
+    trail: AuditTrail
+
+    async def newest(
+        self, *, limit: int, user_id: str | None = None, event: Event | None = None
+    ) -> Sequence[AuditEvent]:
+        """The newest `limit` rows, oldest of them first."""
+        found = await self.db.search(store.list_events(user_id=user_id, event=event, limit=limit))
+        return found[::-1]
+
+    async def verify(self) -> Verification:
+        """Check the MAC of every row (ASVS 16.4.2). A row that was taken away leaves no trace here."""
+        rows, changed, after = 0, list[str](), ""
+        while page := await self.db.search(store.list_events_after(after, _PAGE)):
+            changed += [row.id for row in page if not self.trail.verify(row)]
+            rows, after = rows + len(page), page[-1].id
+        return Verification(rows, changed)

@@ -1,0 +1,184 @@
+"""doorward user."""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import click
+
+from doorward import app
+from doorward.cli.common import as_json, find_user, open_place, places, say_json, say_table, with_services
+from doorward.config import Settings
+from doorward.config.checks import BUILT_IN_ROLES
+from doorward.kernel.caller import LOCAL_OPERATOR
+from doorward.kernel.instant import Instant
+from doorward.sql import Work
+from doorward.users import User
+from doorward.users.model import Status
+
+Change: TypeAlias = Callable[[app.Services, User], Awaitable[User]]
+
+
+@click.group("user")
+def command() -> None:
+    """List, show, add and change users. USER is an id, a handle or a verified e-mail address."""
+
+
+@command.command("list")
+@click.option("--sort", metavar="FIELD", help="A sortable field; -FIELD turns it round.  [default: created_at]")
+@click.option("--limit", type=int, default=50, show_default=True, help="How many.")
+@click.option("--cursor", help="From the end of the page before.")
+@as_json
+@places
+def list_users(
+    data: str | None, config: str | None, sort: str | None, cursor: str | None, *, limit: int, json_wanted: bool
+) -> None:
+    """List users, a page at a time."""
+
+    async def find(services: app.Services) -> dict[str, Any]:
+        page = await services.directory.page(sort=sort, limit=limit, cursor=cursor, admin=True)
+        return page.as_json()
+
+    page = with_services(open_place(data, config), find)
+    if json_wanted:
+        say_json({"data": page["data"], "next_cursor": page["next_cursor"]})
+        return
+    say_table(page["data"])
+    if page["next_cursor"]:
+        click.echo(f"More: --cursor {page['next_cursor']}")
+
+
+@command.command("show")
+@click.argument("user")
+@as_json
+@places
+def show(user: str, data: str | None, config: str | None, *, json_wanted: bool) -> None:
+    """Show everything about a user but their password."""
+    _act(data, config, user, _nothing, json_wanted=json_wanted)
+
+
+@command.command("add")
+@click.argument("uid")
+@click.option("--name", required=True, help="What others call them.")
+@click.option("--email", help="An e-mail address, unverified.")
+@click.option("--dob", metavar="YYYY-MM-DD", help="Date of birth.")
+@click.option("--field", "fields", metavar="NAME=VALUE", multiple=True, help="A custom field; JSON, else text.")
+@click.option("--role", "roles", multiple=True, help="A role; may be repeated.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@as_json
+@places
+def add(
+    data: str | None,
+    config: str | None,
+    fields: Sequence[str],
+    roles: Sequence[str],
+    *,
+    password_stdin: bool,
+    json_wanted: bool,
+    **core: str | None,
+) -> None:
+    """Add a user with the handle UID. The password is asked for, or read from standard input; never an argument."""
+    place = open_place(data, config)
+    _check_roles(place.loaded.settings, roles)
+    body = {name: value for name, value in core.items() if value is not None} | dict(map(_field, fields))
+    body["password"] = _password(from_stdin=password_stdin)
+
+    async def create(services: app.Services) -> dict[str, Any]:
+        new, password = await services.sign_up.check(body)
+        digest = await services.passwords.hash_new(password, context=())
+
+        def also(user: User, _now: Instant) -> Work[None]:
+            return services.passwords.set_password(user.id, digest)
+
+        user, _ = await services.users.create(new, LOCAL_OPERATOR, also=also, roles=tuple(roles))
+        return services.schema.visible(user, "admin")
+
+    _say(with_services(place, create), json_wanted=json_wanted)
+
+
+@command.command("set-role")
+@click.argument("user")
+@click.argument("roles", nargs=-1)
+@as_json
+@places
+def set_role(user: str, roles: Sequence[str], data: str | None, config: str | None, *, json_wanted: bool) -> None:
+    """Give a user exactly ROLES; none takes all away."""
+    _check_roles(open_place(data, config).loaded.settings, roles)
+
+    async def change(services: app.Services, found: User) -> User:
+        return await services.users.set_roles(found.id, roles, None, LOCAL_OPERATOR)
+
+    _act(data, config, user, change, json_wanted=json_wanted)
+
+
+@command.command("disable")
+@click.argument("user")
+@as_json
+@places
+def disable(user: str, data: str | None, config: str | None, *, json_wanted: bool) -> None:
+    """End a user's sessions and let them in no more."""
+    _set_status(data, config, user, "disabled", json_wanted=json_wanted)
+
+
+@command.command("enable")
+@click.argument("user")
+@as_json
+@places
+def enable(user: str, data: str | None, config: str | None, *, json_wanted: bool) -> None:
+    """Let a disabled user in again."""
+    _set_status(data, config, user, "active", json_wanted=json_wanted)
+
+
+def _set_status(data: str | None, config: str | None, user: str, status: Status, *, json_wanted: bool) -> None:
+    async def change(services: app.Services, found: User) -> User:
+        return await services.users.set_status(found.id, status, None, LOCAL_OPERATOR)
+
+    _act(data, config, user, change, json_wanted=json_wanted)
+
+
+async def _nothing(_services: app.Services, user: User) -> User:
+    return user
+
+
+def _act(data: str | None, config: str | None, wanted: str, change: Change, *, json_wanted: bool) -> None:
+    async def run(services: app.Services) -> dict[str, Any]:
+        return services.schema.visible(await change(services, await find_user(services, wanted)), "admin")
+
+    _say(with_services(open_place(data, config), run), json_wanted=json_wanted)
+
+
+def _say(user: Mapping[str, Any], *, json_wanted: bool) -> None:
+    if json_wanted:
+        say_json(user)
+    else:
+        say_table([{"field": name, "value": value} for name, value in user.items()])
+
+
+def _check_roles(settings: Settings, roles: Sequence[str]) -> None:
+    known = (*BUILT_IN_ROLES, *settings.roles)
+    for role in roles:
+        if role not in known:
+            raise click.UsageError(
+                f'There is no role "{role}"; there are {", ".join(known)} (declare others in roles).'
+            )
+
+
+def _field(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise click.UsageError(f'"{text}" is not NAME=VALUE.')
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _password(*, from_stdin: bool) -> str:
+    if from_stdin:
+        # Only the line's end goes: spaces are a part of a password (C3).
+        return sys.stdin.readline().removesuffix("\n").removesuffix("\r")
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask for the password on: use --password-stdin.")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
