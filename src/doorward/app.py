@@ -41,7 +41,7 @@ from doorward.tokens import AccessTokens, SigningKeys
 from doorward.users import Directory, Schema, UsersService, index_statements
 from doorward.web.cookies import Cookies
 from doorward.web.csrf import Csrf
-from doorward.web.front import Front
+from doorward.web.front import Front, Lane
 from doorward.web.gate import Gate
 from doorward.web.openapi import describe_api
 from doorward.web.origins import Site
@@ -211,7 +211,7 @@ def front(services: Services) -> Front:
     pages = Pages(settings.site.name, support=settings.site.support, directory=settings.users.directory)
     gate = Gate(site, Cookies(site.secure), services.csrf, pages, partial(find_session, services))
     rooms = operations(services, gate, site)
-    lanes = {
+    lanes: dict[str, Lane] = {
         **static_lanes(pages.static_files()),
         "/livez": fixed_lane(JSON, LIVE),
         CURRENT: CurrentSessionLane(services.sessions, gate.cookies.session),

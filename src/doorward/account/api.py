@@ -9,7 +9,7 @@ from doorward.account.service import ADMIN, Account
 from doorward.kernel.errors import FieldError, Forbidden, Invalid, NotFound
 from doorward.kernel.msgid import msgid
 from doorward.sessions import session_of
-from doorward.users import Directory, Schema, User
+from doorward.users import Directory, Schema, User, Viewer
 from doorward.web.gate import Gate
 from doorward.web.routing import JSON, Access, Answer, Call, JsonSchema, Operation, json_response, no_content
 from doorward.web.schemas import problems
@@ -237,7 +237,7 @@ class UsersApi:
 
     def _answer(self, call: Call, user: User) -> Response:
         session = call.signed_in
-        viewer = "admin" if ADMIN in session.roles else "self" if user.id == session.user_id else "member"
+        viewer: Viewer = "admin" if ADMIN in session.roles else "self" if user.id == session.user_id else "member"
         return json_response(self.schema.visible(user, viewer))
 
 

@@ -12,7 +12,7 @@ from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database
 from doorward.sessions import Session, Sessions
 from doorward.sql import Work
-from doorward.users import User, UsersService
+from doorward.users import User, UsersService, Writer
 
 ADMIN = "admin"
 
@@ -38,7 +38,7 @@ class Account:
     async def update(self, session: Session, user_id: str, body: Mapping[str, Any], caller: Caller) -> User:
         """Change a record. Raises Forbidden on somebody else's, Invalid naming every bad field, NotFound."""
         await self._check_owner(session, user_id, caller, "update")
-        writer = "admin" if ADMIN in session.roles else "user"
+        writer: Writer = "admin" if ADMIN in session.roles else "user"
         changes = self.users.validate_update(body, writer, user_id)
         return await self.users.update(user_id, changes, session.user_id, caller)
 

@@ -11,8 +11,6 @@ from doorward.kernel.instant import DAY, HOUR, MINUTE, SECOND, Instant, to_rfc33
 Transport: TypeAlias = Literal["cookie", "bearer"]
 
 MAX_SESSIONS = 50  # a user, the oldest ends (C37)
-MAX_DEVICES = 10
-DEVICE_FAILURES = 10  # then the device is a stranger again
 FRESH_SECONDS = 600  # how old an authentication may be for a sensitive step (C26)
 
 

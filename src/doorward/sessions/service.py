@@ -3,6 +3,8 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal
 
 import msgspec
 
@@ -12,13 +14,12 @@ from doorward.kernel.caller import Caller
 from doorward.kernel.errors import InvalidCredentials, NotFound
 from doorward.kernel.ids import new_id, new_token
 from doorward.kernel.instant import MINUTE, Instant
+from doorward.kernel.limits import DeviceLimit
 from doorward.ports import Clock, Database
 from doorward.sessions import store
 from doorward.sessions.cache import Cached, SessionCache, token_digest
 from doorward.sessions.feed import KEEP, RevocationFeed
 from doorward.sessions.model import (
-    DEVICE_FAILURES,
-    MAX_DEVICES,
     MAX_SESSIONS,
     Profile,
     Session,
@@ -26,7 +27,7 @@ from doorward.sessions.model import (
     Transport,
 )
 from doorward.sql import Work
-from doorward.users import User
+from doorward.users import SessionsEnd, User
 
 BEARER_PREFIX = "dws_"  # so that secret scanners can find a leaked one
 TOUCH_EVERY = MINUTE
@@ -42,6 +43,7 @@ class Sessions:
     clock: Clock
     audit: AuditTrail
     profile: Profile
+    device_limit: DeviceLimit
     csrf_token: Callable[[str], str]
     cache: SessionCache = field(default_factory=SessionCache)
     feed: RevocationFeed = field(init=False)
@@ -67,10 +69,12 @@ class Sessions:
         caller: Caller,
         transport: Transport,
         device_id: str | None = None,
+        replaced: str | None = None,
     ) -> Work[SignedIn]:
         """Start a session, inside the caller's transaction. The only way one starts (ASVS 6.3.4).
 
-        `device_id`: the known device it came from, if any; without one a browser becomes known. Raises
+        `device_id`: the known device it came from, if any; without one a browser becomes known. `replaced`: the token
+        in the cookie that the new one overwrites; its session, whoever's it was, ends (ASVS 7.2.4). Raises
         InvalidCredentials when the user may not sign in.
         """
         if user.status != "active":
@@ -93,10 +97,12 @@ class Sessions:
             address=caller.address,
             user_agent=caller.user_agent,
         )
+        if replaced is not None and transport == "cookie":
+            yield from self._end_replaced(replaced, caller, now)
         token = (BEARER_PREFIX if transport == "bearer" else "") + new_token()
         yield from store.insert_session(started, token_digest(token))
         for ended in (yield from store.delete_beyond(user.id, MAX_SESSIONS)):
-            yield from store.insert_revocation("session", ended, now)
+            yield from self._revoke("session", ended, now)
             yield from self._audit_end(ended, user.id, caller, "more than fifty sessions")
         device_token = (yield from self._know_device(user.id, device_id, now)) if transport == "cookie" else None
         yield from self.audit.record(
@@ -110,12 +116,19 @@ class Sessions:
         )
         return SignedIn(started, token, device_token)
 
+    def _end_replaced(self, token: str, caller: Caller, now: Instant) -> Work[None]:
+        found = yield from store.delete_by_digest(token_digest(token))
+        if found is not None:
+            session_id, user_id = found
+            yield from self._revoke("session", session_id, now)
+            yield from self._audit_end(session_id, user_id, caller, "another session began in its place")
+
     def _know_device(self, user_id: str, device_id: str | None, now: Instant) -> Work[str | None]:
         if device_id is not None and (yield from store.refresh_device(device_id, now)):
             return None
         device_token = secrets.token_urlsafe(32)
         yield from store.insert_device(new_id(now), user_id, token_digest(device_token), now)
-        yield from store.delete_devices_beyond(user_id, MAX_DEVICES)
+        yield from store.delete_devices_beyond(user_id, self.device_limit.per_user)
         return device_token
 
     # Recognising ------------------------------------------------------------------------------------------------
@@ -167,7 +180,7 @@ class Sessions:
         token = (BEARER_PREFIX if session.transport == "bearer" else "") + new_token()
         if not (yield from store.update_token(session.id, token_digest(token), now)):
             raise NotFound(reason="session ended meanwhile")
-        yield from store.insert_revocation("session", session.id, now)
+        yield from self._revoke("session", session.id, now)
         yield from self.audit.record(
             Event.SESSION_RENEWED,
             Outcome.SUCCESS,
@@ -193,42 +206,49 @@ class Sessions:
         def work() -> Work[bool]:
             if not (yield from store.delete_session(session_id, user_id)):
                 return False
-            yield from store.insert_revocation("session", session_id, now)
+            yield from self._revoke("session", session_id, now)
             yield from self._audit_end(session_id, user_id, caller, "signed out")
             return True
 
-        ended = await self.db.write(work)
-        self.cache.drop_session(session_id)
-        if not ended:
+        if not await self.db.write(work):
             raise NotFound
 
     async def end_others(self, user_id: str, kept: str, caller: Caller) -> int:
         """End every session of a user but `kept`; how many."""
         now = self.clock.now()
-        ended = await self.db.write(lambda: self.end_all(user_id, caller, now, kept=kept))
-        for session_id in ended:
-            self.cache.drop_session(session_id)
-        return len(ended)
+        return len(await self.db.write(lambda: self.end_all(user_id, caller, now, kept=kept)))
 
     def end_all(self, user_id: str, caller: Caller, now: Instant, *, kept: str = "") -> Work[list[str]]:
         """End the sessions of a user inside the caller's transaction; `kept` stays. Their ids."""
         ended = yield from store.delete_others(user_id, kept)
         for session_id in ended:
-            yield from store.insert_revocation("session", session_id, now)
+            yield from self._revoke("session", session_id, now)
             yield from self._audit_end(session_id, user_id, caller, "ended with the others")
         return ended
 
-    def revoke_user(self, user_id: str, now: Instant) -> Work[None]:
-        """Tell every cache that what it knows of a user is out of date; the sessions stay."""
-        yield from store.insert_revocation("user", user_id, now)
+    def revoke_user(self, user_id: str, now: Instant, end: SessionsEnd | None = None) -> Work[None]:
+        """Tell every cache that what it knows of a user is out of date. The sessions stay, unless `end` says why not.
 
-    def _audit_end(self, session_id: str, user_id: str, caller: Caller, why: str) -> Work[None]:
+        After a change of status or roles none may come back to life (ASVS 7.2.4, 7.4.2; C32, C36).
+        """
+        if end is not None:
+            for session_id in (yield from store.delete_others(user_id, "")):
+                yield from self._audit_end(session_id, user_id, end.caller, end.why, end.actor_id)
+        yield from self._revoke("user", user_id, now)
+
+    def _revoke(self, kind: Literal["session", "user"], subject: str, now: Instant) -> Work[None]:
+        # Our own cache hears of it with the commit, the others by the feed.
+        yield from store.insert_revocation(kind, subject, now, partial(self.cache.drop, ((kind, subject),)))
+
+    def _audit_end(
+        self, session_id: str, user_id: str, caller: Caller, why: str, actor_id: str | None = None
+    ) -> Work[None]:
         yield from self.audit.record(
             Event.SESSION_LOGOUT,
             Outcome.SUCCESS,
             caller,
             user_id=user_id,
-            actor_id=user_id,
+            actor_id=actor_id or user_id,
             session_id=session_id,
             payload={"why": why},
         )
@@ -240,8 +260,8 @@ class Sessions:
         return None if token is None else await self.db.read(store.find_device(token_digest(token)))
 
     def fail_device(self, device_id: str) -> Work[None]:
-        """Count a wrong password on a known device; at ten it is a stranger again."""
-        if (yield from store.fail_device(device_id)) >= DEVICE_FAILURES:
+        """Count a wrong password on a known device; after too many it is a stranger again."""
+        if (yield from store.fail_device(device_id)) >= self.device_limit.void_after:
             yield from store.delete_device(device_id)
 
     def forget_devices(self, user_id: str) -> Work[None]:

@@ -1,6 +1,7 @@
 """SQL of the sessions room: tables session, known_device, revocation."""
 
 import json
+from collections.abc import Callable
 
 from sqlalchemy import bindparam as p
 from sqlalchemy import delete, func, insert, select, update
@@ -41,6 +42,9 @@ _INSERT = Statement(
 )
 _DELETE = Statement(
     delete(session).where(session.c.id == p("session_id"), session.c.user_id == p("owner")).returning(session.c.id)
+)
+_DELETE_BY_DIGEST = Statement(
+    delete(session).where(session.c.token_digest == p("digest")).returning(session.c.id, session.c.user_id)
 )
 _DELETE_OTHERS = Statement(
     delete(session).where(session.c.user_id == p("owner"), session.c.id != p("kept")).returning(session.c.id)
@@ -169,6 +173,12 @@ def delete_session(session_id: str, owner: str) -> Work[bool]:
     return bool((yield _DELETE(session_id=session_id, owner=owner)))
 
 
+def delete_by_digest(digest: bytes) -> Work[tuple[str, str] | None]:
+    """End the session whose token has this SHA-256: (id, user_id), or None when there is none."""
+    rows = yield _DELETE_BY_DIGEST(digest=digest)
+    return (str(rows[0][0]), str(rows[0][1])) if rows else None
+
+
 def delete_others(owner: str, kept: str) -> Work[list[str]]:
     """End all sessions of `owner` but `kept` (empty: all); their ids."""
     return [row[0] for row in (yield _DELETE_OTHERS(owner=owner, kept=kept))]
@@ -194,9 +204,9 @@ def update_last_seen(session_id: str, now: Instant) -> Work[None]:
     yield _TOUCH(session_id=session_id, now=now)
 
 
-def insert_revocation(kind: str, subject: str, at: Instant) -> Work[None]:
-    """Tell every cache to drop what it knows: kind session or user."""
-    yield _INSERT_REVOCATION(kind=kind, id=subject, at=at)
+def insert_revocation(kind: str, subject: str, at: Instant, committed: Callable[[], None]) -> Work[None]:
+    """Tell every cache to drop what it knows: kind session or user. `committed` is called once it is durable."""
+    yield _INSERT_REVOCATION(kind=kind, id=subject, at=at).then(committed)
 
 
 def list_revocations(after_seq: int) -> Work[list[tuple[int, str, str, Instant]]]:

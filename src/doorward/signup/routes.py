@@ -15,6 +15,8 @@ from doorward.web.origins import local_path
 from doorward.web.routing import FORM, JSON, Access, Answer, Call, JsonSchema, Operation, json_response, redirect
 from doorward.web.schemas import problems
 
+ACCOUNT = "/account"
+WELCOME = "/account?welcome=1"
 USER_BODY_LIMIT = 64 * 1024  # custom fields of type json may hold more than a form does
 
 
@@ -80,13 +82,14 @@ class SignUpRoutes:
         typed = [replace(field, value=call.form_text(field.name)) for field in self.schema.form_fields("sign_up")]
         password = new_password_field(self.sign_up.passwords.policy)
         target = call.form_text("next") or call.request.query_params.get("next")
-        return self.gate.form(call, "sign_up.html", [*typed, password], problem, next=local_path(target, "/account"))
+        return self.gate.form(call, "sign_up.html", [*typed, password], problem, next=local_path(target, ACCOUNT))
 
     async def post_page(self, call: Call) -> Response:
         """Sign up from the form."""
         body = self.schema.from_form({name: value for name, value in call.body.items() if name != "next"}, "sign_up")
         _, started = await self.sign_up.sign_up(body, call.caller)
-        response = redirect(local_path(call.form_text("next"), "/account?welcome=1"))
+        target = local_path(call.form_text("next"), ACCOUNT)
+        response = redirect(WELCOME if target == ACCOUNT else target)
         self.cookies.attach(response, started)
         return response
 

@@ -5,8 +5,8 @@ shown a field that its declaration does not let them read.
 """
 
 from doorward.users.directory import Directory
-from doorward.users.fields import CoreRead, Declaration, check_declarations
-from doorward.users.model import Changes, NewUser, User
+from doorward.users.fields import CoreRead, Declaration, Writer, check_declarations
+from doorward.users.model import Changes, NewUser, User, Viewer
 from doorward.users.order import index_statements
 from doorward.users.schema import Schema
 from doorward.users.service import UsersService
@@ -20,6 +20,8 @@ __all__ = [
     "Schema",
     "User",
     "UsersService",
+    "Viewer",
+    "Writer",
     "check_declarations",
     "index_statements",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from doorward.kernel.caller import Caller
 from doorward.kernel.instant import Instant
 
 Status: TypeAlias = Literal["active", "disabled"]
@@ -50,3 +51,12 @@ class Changes:
 
     core: Mapping[str, str | None] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsEnd:
+    """Why every session of a user ends, and by whose doing."""
+
+    caller: Caller
+    actor_id: str | None
+    why: str

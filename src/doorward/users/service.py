@@ -14,16 +14,17 @@ from doorward.ports import Clock, Database
 from doorward.sql import Work
 from doorward.users import store
 from doorward.users.fields import Writer
-from doorward.users.model import ACTIVE, ADMIN, Changes, NewUser, Status, User
+from doorward.users.model import ACTIVE, ADMIN, Changes, NewUser, SessionsEnd, Status, User
 from doorward.users.rules import core_rule
 from doorward.users.schema import Schema
 
 T = TypeVar("T")
-Revoke: TypeAlias = Callable[[str, Instant], Work[None]]
-"""Tells every cache, within the transaction, that what it knows of a user is out of date."""
+Revoke: TypeAlias = Callable[[str, Instant, SessionsEnd | None], Work[None]]
+"""Tells every cache, within the transaction, that what it knows of a user is out of date, and may end the sessions."""
 
 _WRITABLE = ("uid", "name", "email", "dob", "status", "roles")
 _IN_SESSIONS = ("uid", "name", "status", "roles")  # what sessions carry of a user
+_ENDING = ("status", "roles")  # what no session outlives: the next one begins with a sign-in
 _LAST_ADMIN = "This is the last administrator; make somebody else one first"
 _IDENTIFIER_LONGEST = 320  # code points; no handle and no address is longer, and folding a megabyte takes a second
 
@@ -141,7 +142,7 @@ class UsersService:
             user = yield from _find_locked(user_id)
             yield from _check_not_last_admin(user)
             yield from store.delete_user(user_id)
-            yield from self.revoke(user_id, now)
+            yield from self.revoke(user_id, now, None)
             yield from self.audit.record(
                 Event.USER_DELETED, Outcome.SUCCESS, caller, user_id=user_id, actor_id=actor_id
             )
@@ -183,7 +184,9 @@ class UsersService:
             yield from store.replace_email(old.id, new.email, now)
         yield from store.update_user(new, now)
         if any(name in names for name in _IN_SESSIONS):
-            yield from self.revoke(old.id, now)
+            ending = [name for name in _ENDING if name in names]
+            end = SessionsEnd(caller, actor_id, f"{ending[0]} changed") if ending else None
+            yield from self.revoke(old.id, now, end)
         yield from self._record_change(old, new, names, actor_id, caller)
         return replace(new, version=old.version + 1, updated_at=now)
 

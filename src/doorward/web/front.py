@@ -124,7 +124,7 @@ def _stand_in(path: str, problem: Problem) -> Operation:
         raise problem
 
     tag = "api" if path.startswith(("/api/", "/.well-known/")) else ""
-    return Operation("GET", path, refuse, Access.ANYONE, problem.title, tag=tag)
+    return Operation("GET", path, refuse, Access.ANYONE if tag else Access.OPTIONAL, problem.title, tag=tag)
 
 
 def _by_path(operations: Sequence[Operation]) -> Mapping[str, Mapping[str, Operation]]:
