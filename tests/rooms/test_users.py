@@ -17,7 +17,7 @@ from doorward.ports import Database, Sealer
 from doorward.sql import Row, Statement, Work, insert
 from doorward.sql.tables import identifier, password, users
 from doorward.testing import MovableClock
-from doorward.users import Changes, Declaration, NewUser, Schema, User, UsersService
+from doorward.users import Changes, Declaration, NewUser, Schema, SessionsEnd, User, UsersService
 from tests.support.hostile import hostile_strings
 
 CALLER = Caller("192.0.2.1")
@@ -75,8 +75,8 @@ class Room:
 def room(database: Database, sealer: Sealer, clock: MovableClock) -> Room:
     revoked: list[str] = []
 
-    def revoke(user_id: str, _: Instant) -> Work[None]:
-        revoked.append(user_id)
+    def revoke(user_id: str, _: Instant, end: SessionsEnd | None) -> Work[None]:
+        revoked.append(user_id if end is None else f"{user_id}: {end.why}")
         yield from ()
 
     return Room(database, UsersService(database, clock, AuditTrail(sealer, clock), SCHEMA, revoke), revoked)
@@ -260,7 +260,7 @@ async def test_roles_are_audited_in_full(room: Room, clock: MovableClock) -> Non
     changed = await room.service.set_roles(user.id, ["support", "auditor", "support"], None, CALLER)
 
     assert changed.roles == ("auditor", "support")
-    assert room.revoked == [user.id]
+    assert room.revoked == [f"{user.id}: roles changed"]
     event = (await room.events())[-1]
     assert event.event == "authz_change"
     assert json.loads(event.payload or "") == {"from": [], "to": ["auditor", "support"]}

@@ -54,7 +54,6 @@ class Account:
         else:
             session.require_fresh(self.clock.now())
         await self.users.delete(user_id, session.user_id, caller)
-        self.sessions.cache.drop_user(user_id)
 
     async def delete_with_password(self, session: Session, password: str, caller: Caller) -> None:
         """Erase one's own account from the page. Raises Invalid when the password is wrong, RateLimited, Conflict."""
@@ -98,9 +97,7 @@ class Account:
             )
             return token
 
-        token = await self.db.write(work)
-        self.sessions.cache.drop_user(user.id)
-        return token
+        return await self.db.write(work)
 
     async def _verify(self, session: Session, password: str, caller: Caller) -> None:
         user = await self._own(session)

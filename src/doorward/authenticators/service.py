@@ -14,11 +14,11 @@ from doorward.kernel.caller import Caller
 from doorward.kernel.errors import InvalidCredentials, RateLimited, Unavailable
 from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.limits import Limits, load_limits
-from doorward.kernel.text import normalise_password, uid_key
+from doorward.kernel.text import normalise_password
 from doorward.kernel.under_way import Full, UnderWay
 from doorward.ports import Admission, Clock, Database, Hasher, Limiter, Sealer, Verified
 from doorward.sql import Work
-from doorward.users import User
+from doorward.users import User, identifier_key
 
 SIGN_IN: Final = "sign-in"
 REAUTHENTICATE: Final = "reauthenticate"
@@ -237,7 +237,7 @@ class PasswordService:
             return self._lane(action, "device", device.id)
         if user is not None:
             return self._lane(action, "user", user.id)
-        return self._lane(action, "name", uid_key(identifier))
+        return self._lane(action, "name", identifier_key(identifier))
 
     def _lane(self, *parts: str) -> bytes:
         # A MAC, so that a dump of the table names nobody and does not tell users from names that nobody has.

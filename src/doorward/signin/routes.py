@@ -194,7 +194,9 @@ class SignInRoutes:
         return response
 
     async def _sign_in(self, call: Call, sent: Credentials) -> Welcome:
-        return await self.sign_in.sign_in(sent, call.caller, call.cookies.get(self.gate.cookies.device))
+        names = self.gate.cookies
+        held, device = call.cookies.get(names.session), call.cookies.get(names.device)
+        return await self.sign_in.sign_in(sent, call.caller, device, held)
 
 
 _PASSWORD_ONLY = {

@@ -34,8 +34,10 @@ class SignIn:
     sessions: Sessions
     audit: AuditTrail
 
-    async def sign_in(self, sent: Credentials, caller: Caller, device_token: str | None) -> Welcome:
-        """Check credentials and start a session.
+    async def sign_in(
+        self, sent: Credentials, caller: Caller, device_token: str | None, replaced: str | None = None
+    ) -> Welcome:
+        """Check credentials and start a session; `replaced` is the token of one that a browser gives up for it.
 
         Raises InvalidCredentials (the same for every reason), RateLimited or Unavailable.
         """
@@ -47,7 +49,7 @@ class SignIn:
         def work() -> Work[SignedIn]:
             yield from correct.succeeded()
             signed_in = yield from self.sessions.finish(
-                correct.user, proof, caller, sent.transport, None if device is None else device.id
+                correct.user, proof, caller, sent.transport, None if device is None else device.id, replaced
             )
             yield from self.audit.record(
                 Event.AUTHN_LOGIN_SUCCESS,
@@ -74,9 +76,7 @@ class SignIn:
             yield from correct.succeeded()
             return (yield from self.sessions.rotate(session, caller, now))
 
-        token = await self.db.write(work)
-        self.sessions.cache.drop_session(session.id)
-        return token
+        return await self.db.write(work)
 
     async def _device_of(self, user: User | None, token: str | None) -> KnownDevice | None:
         found = await self.sessions.find_device(token)

@@ -66,7 +66,7 @@ class SignUpRoutes:
 
     async def post_user(self, call: Call) -> Response:
         """Sign up and be signed in."""
-        user, started = await self.sign_up.sign_up(call.body, call.caller)
+        user, started = await self.sign_up.sign_up(call.body, call.caller, self._held(call))
         answer = self.schema.visible(user, "self")
         response = json_response(answer, 201, headers={"location": f"/api/users/{user.id}"})
         self.cookies.attach(response, started)
@@ -87,11 +87,14 @@ class SignUpRoutes:
     async def post_page(self, call: Call) -> Response:
         """Sign up from the form."""
         body = self.schema.from_form({name: value for name, value in call.body.items() if name != "next"}, "sign_up")
-        _, started = await self.sign_up.sign_up(body, call.caller)
+        _, started = await self.sign_up.sign_up(body, call.caller, self._held(call))
         target = local_path(call.form_text("next"), ACCOUNT)
         response = redirect(WELCOME if target == ACCOUNT else target)
         self.cookies.attach(response, started)
         return response
+
+    def _held(self, call: Call) -> str | None:
+        return call.cookies.get(self.gate.cookies.session)
 
     def _user_schema(self) -> JsonSchema:
         return self.schema.json_schema("user")

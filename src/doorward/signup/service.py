@@ -7,14 +7,15 @@ from typing import Any
 from doorward.audit import AuditTrail
 from doorward.authenticators import PasswordService
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import FieldError, Invalid
+from doorward.kernel.errors import FieldError, Invalid, RateLimited
 from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
-from doorward.ports import Clock, Limiter
+from doorward.ports import Admission, Clock, Limiter
 from doorward.sessions import Sessions, SignedIn, password_proof
 from doorward.sql import Work
 from doorward.users import NewUser, User, UsersService
 
+SIGN_UP = "sign-up"
 PASSWORD = "password"  # noqa: S105  the name of a field
 
 
@@ -29,14 +30,23 @@ class SignUp:
     sessions: Sessions
     audit: AuditTrail
 
-    async def sign_up(self, body: Mapping[str, Any], caller: Caller) -> tuple[User, SignedIn]:
-        """Create a user and start their session, in one transaction.
+    async def sign_up(
+        self, body: Mapping[str, Any], caller: Caller, replaced: str | None = None
+    ) -> tuple[User, SignedIn]:
+        """Create a user and start their session, in one transaction; `replaced` is a token that gives way to it.
 
         Raises Invalid naming every bad field, a taken handle among them; RateLimited; Unavailable.
         """
         new, password = await self.check(body)
-        async with await self.limiter.admit("sign-up", caller.address):
-            return await self.create(new, password, caller)
+        async with await self._admit(caller):
+            return await self.create(new, password, caller, replaced=replaced)
+
+    async def _admit(self, caller: Caller) -> Admission:
+        try:
+            return await self.limiter.admit(SIGN_UP, caller.address)
+        except RateLimited as refusal:
+            await self.passwords.refusals.note(SIGN_UP, refusal, caller)
+            raise
 
     async def check(self, body: Mapping[str, Any]) -> tuple[NewUser, str]:
         """Validate everything before anything is written or hashed. Raises Invalid naming every bad field."""
@@ -64,6 +74,7 @@ class SignUp:
         *,
         roles: tuple[str, ...] = (),
         first: Callable[[], Work[None]] | None = None,
+        replaced: str | None = None,
     ) -> tuple[User, SignedIn]:
         """Hash outside any transaction, then write user, password and session in one.
 
@@ -75,7 +86,7 @@ class SignUp:
             if first is not None:
                 yield from first()
             yield from self.passwords.set_password(user.id, digest)
-            return (yield from self.sessions.finish(user, password_proof(now), caller, "cookie"))
+            return (yield from self.sessions.finish(user, password_proof(now), caller, "cookie", replaced=replaced))
 
         return await self.users.create(new, caller, also=also, roles=roles)
 

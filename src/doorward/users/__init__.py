@@ -6,7 +6,7 @@ shown a field that its declaration does not let them read.
 
 from doorward.users.directory import Directory
 from doorward.users.fields import CoreRead, Declaration, Writer, check_declarations
-from doorward.users.model import Changes, NewUser, User, Viewer
+from doorward.users.model import Changes, NewUser, SessionsEnd, User, Viewer, identifier_key
 from doorward.users.order import index_statements
 from doorward.users.schema import Schema
 from doorward.users.service import UsersService
@@ -18,10 +18,12 @@ __all__ = [
     "Directory",
     "NewUser",
     "Schema",
+    "SessionsEnd",
     "User",
     "UsersService",
     "Viewer",
     "Writer",
     "check_declarations",
+    "identifier_key",
     "index_statements",
 ]

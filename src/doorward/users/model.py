@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from doorward.kernel.caller import Caller
 from doorward.kernel.instant import Instant
+from doorward.kernel.text import email_key, uid_key
 
 Status: TypeAlias = Literal["active", "disabled"]
 Viewer: TypeAlias = Literal["public", "member", "self", "admin"]
@@ -60,3 +61,9 @@ class SessionsEnd:
     caller: Caller
     actor_id: str | None
     why: str
+
+
+def identifier_key(text: str) -> str:
+    """What decides whom an identifier names: two texts with one key name the same user, or both name nobody."""
+    typed = text.strip()
+    return email_key(typed) if "@" in typed else uid_key(typed)

@@ -86,13 +86,15 @@ class Front:
         await response(scope, receive, send)
 
     def _caller(self, scope: Scope, request_id: str) -> Caller:
-        forwarded_for = user_agent = None
+        hops: list[str] = []
+        user_agent = None
         for name, value in scope["headers"]:
             if name == b"x-forwarded-for":
-                forwarded_for = value.decode("latin-1")
+                hops.append(value.decode("latin-1"))  # several lines are one list (RFC 9110 §5.3)
             elif name == b"user-agent":
                 user_agent = value.decode("latin-1")
         peer = scope["client"][0] if scope.get("client") else "local"
+        forwarded_for = ",".join(hops) if hops else None
         return Caller(self._site.client_address(peer, forwarded_for), (user_agent or "")[:400], request_id)
 
 
