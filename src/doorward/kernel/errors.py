@@ -19,8 +19,9 @@ Problem
 `web/problems.py` is the only translator to HTTP. `reason` is for the audit log and never leaves the server.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
@@ -31,7 +32,7 @@ class FieldError:
     field: str
     code: str  # stable snake_case, for programs
     message: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def text(self) -> str:
