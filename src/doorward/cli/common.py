@@ -13,7 +13,6 @@ import click
 from doorward import app, log
 from doorward.config import Loaded, choose_file, load
 from doorward.datadir import DataDir, choose
-from doorward.kernel.errors import NotFound
 from doorward.users import User
 
 T = TypeVar("T")
@@ -67,10 +66,10 @@ def with_services(place: Place, job: Callable[[app.Services], Awaitable[T]]) -> 
 
 
 async def find_user(services: app.Services, wanted: str) -> User:
-    """By id, handle or verified e-mail address. Raises NotFound."""
+    """By id, handle or verified e-mail address. Ends the command when there is none."""
     user = await services.users.find(wanted) or await services.users.find_by_identifier(wanted)
     if user is None:
-        raise NotFound("There is no user %(wanted)s", params={"wanted": wanted})
+        raise click.ClickException(f"There is no user {wanted}")
     return user
 
 

@@ -3,8 +3,7 @@
 import click
 
 from doorward.cli.common import as_json, open_place, places, say_json
-from doorward.config.reference import configuration_page
-from doorward.config.show import Shown, shown
+from doorward.config import Shown, configuration_page, shown
 
 
 @click.group("config")

@@ -3,19 +3,17 @@
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import click
 
 from doorward import app
 from doorward.cli.common import as_json, find_user, open_place, places, say_json, say_table, with_services
-from doorward.config import Settings
-from doorward.config.checks import BUILT_IN_ROLES
+from doorward.config import BUILT_IN_ROLES, Settings
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.instant import Instant
 from doorward.sql import Work
 from doorward.users import User
-from doorward.users.model import Status
 
 Change: TypeAlias = Callable[[app.Services, User], Awaitable[User]]
 
@@ -130,7 +128,9 @@ def enable(user: str, data: str | None, config: str | None, *, json_wanted: bool
     _set_status(data, config, user, "active", json_wanted=json_wanted)
 
 
-def _set_status(data: str | None, config: str | None, user: str, status: Status, *, json_wanted: bool) -> None:
+def _set_status(
+    data: str | None, config: str | None, user: str, status: Literal["active", "disabled"], *, json_wanted: bool
+) -> None:
     async def change(services: app.Services, found: User) -> User:
         return await services.users.set_status(found.id, status, None, LOCAL_OPERATOR)
 

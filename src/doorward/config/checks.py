@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from doorward.config.schema import Path
 from doorward.config.settings import Settings, is_loopback
 from doorward.kernel.limits import LimitsError, load_limits
-from doorward.users.fields import check_declarations
+from doorward.users import check_declarations
 
 BUILT_IN_ROLES: Final = ("admin", "support", "auditor")
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,39}")

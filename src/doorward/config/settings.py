@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from doorward.users.fields import CoreRead, Declaration
+from doorward.users import CoreRead, Declaration
 
 SECRET = {"secret": True}  # never shown; may be read from a file named in <key>_file
 PATH = {"path": True}  # relative to the file that names it

@@ -8,13 +8,12 @@ import contextlib
 import resource
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from types import FrameType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import uvicorn
 import uvloop
-from starlette.types import Receive, Scope, Send
 
 from doorward.config import Settings
 from doorward.server.protocol import Bounds, GuardedHttp
@@ -26,6 +25,10 @@ KEEP_ALIVE_SECONDS: Final = 10
 KEEP_ALIVE_SECONDS_BEHIND_PROXY: Final = 75  # longer than the 60 s of nginx, so that it never writes into a closing one
 CONNECTIONS: Final = 10_000
 _FILES_FOR_OURSELVES: Final = 200  # database, libraries, logs
+
+Message: TypeAlias = MutableMapping[str, Any]  # of the ASGI specification, as are the next two
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 
 class FirstLink(Protocol):
@@ -53,12 +56,12 @@ class App(Protocol):
         """The running services."""
         ...
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve."""
         ...
 
 
-Ready = Callable[[App], Awaitable[None]]
+Ready: TypeAlias = Callable[[App], Awaitable[None]]
 
 
 def run(

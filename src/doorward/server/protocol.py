@@ -79,7 +79,7 @@ class GuardedHttp(HttpToolsProtocol):
         self._allowed: float | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """Start the clock; at the limit make room or refuse."""
         super().connection_made(transport)
         self._set_deadline(self._bounds.head_seconds)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -24,8 +24,8 @@ REPLACE_SECONDS: Final = 1.0  # between two starts of one worker: a worker that 
 _LEEWAY_SECONDS: Final = 5
 _log = structlog.get_logger("doorward.server")
 
-Build = Callable[[Settings, DataDir], App]
-Greet = Callable[[str | None], None]
+Build: TypeAlias = Callable[[Settings, DataDir], App]
+Greet: TypeAlias = Callable[[str | None], None]
 
 
 @dataclass(frozen=True, slots=True)
