@@ -92,8 +92,8 @@ class World:
     services: Services
     clock: MovableClock
 
-    def visitor(self, **headers: str) -> Visitor:
-        transport = httpx.ASGITransport(app=self.app, client=("127.0.0.1", 40000))
+    def visitor(self, address: str = "127.0.0.1", **headers: str) -> Visitor:
+        transport = httpx.ASGITransport(app=self.app, client=(address, 40000))
         return Visitor(httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers))
 
 
