@@ -6,19 +6,26 @@ shown a field that its declaration does not let them read.
 
 from doorward.users.directory import Directory
 from doorward.users.fields import CoreRead, Declaration, Writer, check_declarations
-from doorward.users.model import Changes, NewUser, SessionsEnd, User, Viewer, identifier_key
+from doorward.users.importing import Importer, Refused, Totals
+from doorward.users.model import Changes, NewUser, SessionsEnd, Status, User, Viewer, identifier_key
 from doorward.users.order import index_statements
 from doorward.users.schema import Schema
 from doorward.users.service import UsersService
+from doorward.users.sources import FORMATS, read_source
 
 __all__ = [
+    "FORMATS",
     "Changes",
     "CoreRead",
     "Declaration",
     "Directory",
+    "Importer",
     "NewUser",
+    "Refused",
     "Schema",
     "SessionsEnd",
+    "Status",
+    "Totals",
     "User",
     "UsersService",
     "Viewer",
@@ -26,4 +33,5 @@ __all__ = [
     "check_declarations",
     "identifier_key",
     "index_statements",
+    "read_source",
 ]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from doorward.kernel import strict_json
@@ -94,29 +94,20 @@ def read_form(form: Mapping[str, str], shown: Mapping[str, Declaration]) -> dict
         if declared.type == "boolean":
             body[name] = form.get(name) not in {None, "", "false"}  # an empty tick-box sends nothing
         elif name in form:
-            body[name] = _read_text(declared.type, form[name])
+            body[name] = read_text(declared.type, form[name])
     return body
+
+
+def read_text(kind: FieldType, sent: str) -> object:
+    """The value that a text means, None when it is blank, and the text itself where it means none of that type."""
+    plain = sent.strip()
+    if plain == "":
+        return None
+    return sent if kind == "string" else _READERS[kind](plain)
 
 
 def _read_core(name: str, sent: str) -> str | None:
     return (sent.strip() if name in _TRIMMED else sent) or None
-
-
-def _read_text(kind: FieldType, sent: str) -> object:
-    plain = sent.strip()
-    if plain == "":
-        return None
-    match kind:
-        case "integer" if _WHOLE.fullmatch(plain):
-            return int(plain)
-        case "number" if _DECIMAL.fullmatch(plain):
-            return float(plain)
-        case "json":
-            return _read_json(plain)
-        case "date":
-            return plain
-        case _:
-            return sent
 
 
 def _read_json(sent: str) -> object:
@@ -129,6 +120,15 @@ def _read_json(sent: str) -> object:
 def _escaped(written: str) -> str:
     # Operators write labels and hints as they are; pages take them for sentences with %(name)s places.
     return written.replace("%", "%%")
+
+
+_READERS: Mapping[FieldType, Callable[[str], object]] = {
+    "integer": lambda plain: int(plain) if _WHOLE.fullmatch(plain) else plain,
+    "number": lambda plain: float(plain) if _DECIMAL.fullmatch(plain) else plain,
+    "boolean": lambda plain: {"true": True, "false": False}.get(plain.lower(), plain),
+    "date": lambda plain: plain,
+    "json": _read_json,
+}
 
 
 def _input_type(declared: Declaration) -> InputType:

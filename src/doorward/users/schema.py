@@ -1,7 +1,7 @@
 """What a user may say about themselves, and who reads it: one description for bodies, forms, answers and documents."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal, TypeAlias
 
@@ -43,15 +43,12 @@ class Schema:
 
     def validate_sign_up(self, body: object, *, today: date) -> NewUser:
         """Check what a newcomer sent, without their password. Raises Invalid naming every bad field."""
-        sent = _as_object(body)
-        checked = self._sign_up_rules(today)
-        errors = [error for rule in checked if (error := rule.error(sent.get(rule.name)))]
-        errors += self._refused_names(sent, {rule.name for rule in checked})
-        if errors:
-            raise Invalid(errors)
-        defaults = {name: d.default for name, d in self.declarations.items() if d.default is not None}
-        given = {name: sent[name] for name in self.declarations if sent.get(name) is not None}
-        return NewUser(sent["uid"], sent["name"], sent.get("email"), sent.get("dob"), {**defaults, **given})
+        return self._new_user(_as_object(body), [*_core_rules(CORE, today), *self._custom_rules("user")])
+
+    def validate_import(self, body: object, *, today: date) -> NewUser:
+        """Check a record of another system: every field may be there, no custom field must. Raises Invalid."""
+        custom = [replace(rule, required=False) for rule in self._custom_rules("admin")]
+        return self._new_user(_as_object(body), [*_core_rules(CORE, today), *custom])
 
     def validate_update(self, body: object, writer: Writer, user_id: str, *, today: date) -> Changes:
         """Check what `writer` wants to change of a user. `id` may be sent when it is `user_id`.
@@ -59,7 +56,8 @@ class Schema:
         Raises Invalid naming every bad field.
         """
         sent = _as_object(body)
-        checked = {rule.name: rule for rule in self._update_rules(writer, today)}
+        allowed = [*_core_rules(_CORE_WRITTEN[writer], today), *self._custom_rules(writer)]
+        checked = {rule.name: rule for rule in allowed}
         errors = [error for name, rule in checked.items() if name in sent and (error := rule.error(sent[name]))]
         if "id" in sent and sent["id"] != user_id:
             errors.append(FieldError("id", "mismatch", "The id must be the one in the address"))
@@ -71,12 +69,14 @@ class Schema:
             {name: sent[name] for name in self.declarations if name in sent},
         )
 
-    def _sign_up_rules(self, today: date) -> list[Rule]:
-        return [*(rules.core_rule(name, today) for name in CORE), *self._custom_rules("user")]
-
-    def _update_rules(self, writer: Writer, today: date) -> list[Rule]:
-        core = [rules.core_rule(name, today) for name in _CORE_WRITTEN[writer]]
-        return [*core, *self._custom_rules(writer)]
+    def _new_user(self, sent: Mapping[str, Any], checked: Sequence[Rule]) -> NewUser:
+        errors = [error for rule in checked if (error := rule.error(sent.get(rule.name)))]
+        errors += self._refused_names(sent, {rule.name for rule in checked})
+        if errors:
+            raise Invalid(errors)
+        defaults = {name: d.default for name, d in self.declarations.items() if d.default is not None}
+        given = {name: sent[name] for name in self.declarations if sent.get(name) is not None}
+        return NewUser(sent["uid"], sent["name"], sent.get("email"), sent.get("dob"), {**defaults, **given})
 
     def _custom_rules(self, writer: Writer) -> list[Rule]:
         return [
@@ -197,6 +197,10 @@ class Schema:
         own = {"anyOf": [row, {"type": "null"}], "description": "The caller's own row."}
         cursor = {"type": ["string", "null"], "description": "Send it as cursor for the next page."}
         return _object({"data": {"type": "array", "items": row}, "next_cursor": cursor, "own": own})
+
+
+def _core_rules(names: Iterable[str], today: date) -> list[Rule]:
+    return [rules.core_rule(name, today) for name in names]
 
 
 def _as_object(body: object) -> Mapping[str, Any]:
