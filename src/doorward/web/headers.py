@@ -22,17 +22,23 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
+# What is not a page may do nothing at all, should a browser be talked into showing it.
+DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+
 ALWAYS: tuple[RawHeader, ...] = (
-    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
     (b"x-content-type-options", b"nosniff"),
     # Not no-referrer: browsers would then send `Origin: null` with our own forms, and the CSRF check wants it.
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
+)
+ON_PAGES: tuple[RawHeader, ...] = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-frame-options", b"DENY"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
+ON_DATA: tuple[RawHeader, ...] = ((b"content-security-policy", DATA_POLICY.encode()),)
 NO_STORE: RawHeader = (b"cache-control", b"no-store")
 
 
@@ -40,15 +46,18 @@ def complete(headers: Iterable[RawHeader], request_id: str) -> list[RawHeader]:
     """Add what a response lacks; what it set itself stays."""
     given = list(headers)
     names = {name for name, _ in given}
-    given.extend(header for header in (*ALWAYS, NO_STORE) if header[0] not in names)
+    is_page = any(name == b"content-type" and value.startswith(b"text/html") for name, value in given)
+    wanted = (*ALWAYS, *(ON_PAGES if is_page else ON_DATA), NO_STORE)
+    given.extend(header for header in wanted if header[0] not in names)
     given.append((b"x-request-id", request_id.encode()))
     return given
 
 
 def prepared(media_type: bytes, body: bytes, cache_control: bytes = b"no-store") -> Sequence[RawHeader]:
-    """The full header list of a body that never changes; only the request id is still to come."""
+    """The full header list of a body that never changes and is no page; only the request id is still to come."""
     return [
         *ALWAYS,
+        *ON_DATA,
         (b"cache-control", cache_control),
         (b"content-type", media_type),
         (b"content-length", str(len(body)).encode()),
