@@ -6,10 +6,11 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -38,7 +39,7 @@ from doorward.signin import SignIn, SignInRoutes
 from doorward.signup import SignUp, SignUpRoutes
 from doorward.sql import migrate
 from doorward.tokens import AccessTokens, SigningKeys
-from doorward.users import Directory, Schema, UsersService, index_statements
+from doorward.users import Directory, Importer, Schema, UsersService, index_statements
 from doorward.web.cookies import Cookies
 from doorward.web.csrf import Csrf
 from doorward.web.front import Front, Lane
@@ -52,6 +53,8 @@ from doorward.web.system import LIVE, SystemRoutes, fixed_lane, static_lanes
 PURGE_EVERY_SECONDS = 600
 KEYS_EVERY_SECONDS = 60
 _log = structlog.get_logger("doorward")
+
+OpenDatabase: TypeAlias = Callable[[Settings, DataDir], Awaitable[SqliteDatabase | PostgresDatabase]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +79,21 @@ class Services:
     sign_in: SignIn
     account: Account
     setup: Setup
+    importer: Importer
     csrf: Csrf
 
 
+async def open_database(settings: Settings, data: DataDir) -> SqliteDatabase | PostgresDatabase:
+    """The database that the settings name; by default SQLite in the data directory."""
+    if settings.database.url is None:
+        return await SqliteDatabase.open(data.database)
+    return await PostgresDatabase.open(settings.database.url)
+
+
 @asynccontextmanager
-async def open_services(settings: Settings, data: DataDir, clock: Clock | None = None) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, data: DataDir, clock: Clock | None = None, open_database: OpenDatabase = open_database
+) -> AsyncIterator[Services]:
     """Open the database (creating and upgrading what is missing) and wire the rooms; closes all of it at the end."""
     async with contextlib.AsyncExitStack() as stack:
         # Before the database: with one there already, a missing key is a lost one and is not made anew.
@@ -91,13 +104,6 @@ async def open_services(settings: Settings, data: DataDir, clock: Clock | None =
         hasher = Argon2Hasher(memory_kib=settings.password.memory_kib, time_cost=settings.password.time_cost)
         stack.callback(hasher.close)
         yield wire(settings, db, hasher, sealer, clock or SystemClock())
-
-
-async def open_database(settings: Settings, data: DataDir) -> SqliteDatabase | PostgresDatabase:
-    """The database that the settings name; by default SQLite in the data directory."""
-    if settings.database.url is None:
-        return await SqliteDatabase.open(data.database)
-    return await PostgresDatabase.open(settings.database.url)
 
 
 def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer, clock: Clock) -> Services:
@@ -137,6 +143,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         sign_in=SignIn(db, clock, users, passwords, sessions, audit),
         account=Account(db, clock, users, passwords, sessions, audit),
         setup=Setup(db, clock, users, sign_up, audit),
+        importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
     )
 
@@ -151,11 +158,18 @@ def _limiter(settings: Settings, limits: Limits, db: Database, clock: Clock, sea
 class App:
     """The ASGI application: opens everything at lifespan start-up, closes it at shutdown."""
 
-    def __init__(self, settings: Settings, data: DataDir, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        data: DataDir,
+        clock: Clock | None = None,
+        open_database: OpenDatabase = open_database,
+    ) -> None:
         """Build nothing yet: databases and keys belong to the event loop that will serve."""
         self._settings = settings
         self._data = data
         self._clock = clock
+        self._open_database = open_database
         self._front: Front | None = None
         self.services: Services | None = None
 
@@ -186,7 +200,8 @@ class App:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Services]:
         """Open everything and serve until the block ends; for servers, and for tests in process."""
-        async with open_services(self._settings, self._data, self._clock) as services, contextlib.AsyncExitStack() as s:
+        opening = open_services(self._settings, self._data, self._clock, self._open_database)
+        async with opening as services, contextlib.AsyncExitStack() as s:
             await services.keys.ready()
             await services.sessions.start()
             s.push_async_callback(services.sessions.stop)

@@ -3,6 +3,8 @@
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import click
@@ -13,7 +15,7 @@ from doorward.config import BUILT_IN_ROLES, Settings
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.instant import Instant
 from doorward.sql import Work
-from doorward.users import User
+from doorward.users import FORMATS, Refused, Totals, User, read_source
 
 Change: TypeAlias = Callable[[app.Services, User], Awaitable[User]]
 
@@ -93,6 +95,44 @@ def add(
         return services.schema.visible(user, "admin")
 
     _say(with_services(place, create), json_wanted=json_wanted)
+
+
+@command.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--from", "kind", type=click.Choice(list(FORMATS)), required=True, help="What the file is.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would happen.")
+@as_json
+@places
+def import_users(
+    file: Path, kind: str, data: str | None, config: str | None, *, dry_run: bool, json_wanted: bool
+) -> None:
+    """Move users in from FILE, passwords intact. Importing again adds only what is missing.
+
+    Every record that is refused is listed with all its reasons; the rest is imported.
+    """
+    refused: list[dict[str, Any]] = []
+
+    def report(record: Refused) -> None:
+        reasons = [{"field": error.field, "code": error.code, "detail": error.text} for error in record.errors]
+        if json_wanted:
+            refused.append({"legacy_id": record.legacy_id, "uid": record.uid, "errors": reasons})
+        else:
+            click.echo(f"refused  {record.legacy_id}  {record.uid}  {'; '.join(e['detail'] for e in reasons)}")
+
+    async def run(services: app.Services) -> Totals:
+        return await services.importer.import_users(read_source(kind, file), report, dry_run=dry_run)
+
+    totals = with_services(open_place(data, config), run)
+    if json_wanted:
+        say_json({"dry_run": dry_run, "totals": asdict(totals), "refused": refused})
+        return
+    verb = "would be imported" if dry_run else "imported"
+    click.echo(
+        f"{totals.imported} {verb}, {totals.present} here already, {totals.refused} refused, "
+        f"{totals.leftover} records that belong to no user"
+    )
+    if totals.undeclared:
+        click.echo(f"Left out, because no field is declared for them: {', '.join(totals.undeclared)}")
 
 
 @command.command("set-role")
