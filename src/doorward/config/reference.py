@@ -42,7 +42,7 @@ _DECLARATION = {
     "write": "Who sets it: the user, an application, or an administrator. Each may also set what those before it may.",
     "sortable": "Whether the list of users can be sorted by it. It gets an index.",
     "required": "Whether sign-up asks for it.",
-    "default": "What a user has who never set it.",
+    "default": "What newcomers start with. Users from before have no value until one is set.",
     "minimum": 'Smallest integer, number or date (as text, such as "1990-01-31").',
     "maximum": "Largest integer, number or date.",
     "min_length": "Fewest characters (code points) of a string.",
