@@ -44,7 +44,7 @@ bench: tools ## Speed, as ratios within one run
 
 faults: tools ## Kill the server in the middle of its work, 200 times
 	@scripts/debian-packages test
-	@$(BIN)/pytest -m slow -k "kill" --rounds 200 $(ARGS)
+	@$(BIN)/pytest -m slow -k "kill" --rounds 200 -o faulthandler_timeout=3600 $(ARGS)
 
 evidence: tools ## Which tests answer which requirement of OWASP ASVS 5.0
 	@$(BIN)/python scripts/evidence.py

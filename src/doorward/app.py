@@ -224,7 +224,7 @@ def front(services: Services) -> Front:
     settings = services.settings
     site = services.csrf.site
     pages = Pages(settings.site.name, support=settings.site.support, directory=settings.users.directory)
-    gate = Gate(site, Cookies(site.secure), services.csrf, pages, partial(find_session, services))
+    gate = Gate(site, Cookies(site.secure), services.csrf, pages, partial(find_session, services), services.clock)
     rooms = operations(services, gate, site)
     lanes: dict[str, Lane] = {
         **static_lanes(pages.static_files()),

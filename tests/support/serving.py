@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +47,15 @@ class Running:
 
 
 @contextmanager
-def running(module: str, *arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """Run `python -m module` until the block ends; it has greeted when the block begins."""
+def running(
+    module: str, *arguments: str, environ: Mapping[str, str] | None = None, under: Sequence[str] = ()
+) -> Iterator[Running]:
+    """Run `python -m module` until the block ends; it has greeted when the block begins.
+
+    `under`: a command that runs another in its own place, such as strace -D.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [*under, sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         env=environ,
         stdout=subprocess.PIPE,

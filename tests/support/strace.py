@@ -5,9 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-COMMAND = ("strace", "-f", "-y", "-qq", "-s", "200", "-e", "trace=pwrite64,fdatasync,fsync,write,writev,sendto,sendmsg")
+CALLS = "pwrite64,fdatasync,fsync,write,writev,sendto,sendmsg,read,recvfrom"
+COMMAND = ("strace", "-f", "-y", "-qq", "-s", "200", "-e", f"trace={CALLS}")
 
 _CALL = re.compile(r"(?P<thread>\d+) +(?P<name>\w+)\(\d+<(?P<path>[^>]*)>")
+_SYNCS = {"fdatasync", "fsync"}
 _RESUMED = re.compile(r"(?P<thread>\d+) +<\.\.\. (?P<name>\w+) resumed>.* = 0$")
 
 
@@ -31,9 +33,9 @@ class _Disk:
     def _begin(self, thread: str, name: str, *, unfinished: bool) -> None:
         if name == "pwrite64":
             self.written = self.dirty = True
-        elif unfinished:  # another thread got a word in; the call ends on a line of its own
+        elif name in _SYNCS and unfinished:  # another thread got a word in; the call ends on a line of its own
             self.syncing.add(thread)
-        else:
+        elif name in _SYNCS:
             self._synced()
 
     def _synced(self) -> None:
@@ -41,14 +43,17 @@ class _Disk:
         self.syncs += 1
 
 
-def unsynced_answers(trace: Iterable[str], database: Path, answer: str) -> Sequence[str]:
+def unsynced_answers(trace: Iterable[str], database: Path, answer: str, request: str = "$.") -> Sequence[str]:
     """The lines with `answer` (a regular expression) that left before what was written since the one before was synced.
 
-    Also those before which nothing was written at all: then the trace proves nothing.
+    Also those before which nothing was written at all: then the trace proves nothing. With `request`, which matches the
+    line in which one arrives (by default none does), what was written before it does not count.
     """
     disk, found = _Disk(f"{database}-wal"), []
     for line in trace:
         disk.follow(line)
+        if re.search(request, line):
+            disk.written = False
         if re.search(answer, line):
             if disk.dirty or not disk.written:
                 found.append(line)
