@@ -10,6 +10,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 from bench import directory, load, servers
@@ -123,7 +124,7 @@ def _sign_up(port: int, uid: str) -> str:
     connection.request("POST", "/api/users", body, {"content-type": "application/json"})
     answer = connection.getresponse()
     text = answer.read().decode()
-    if answer.status != 201:  # noqa: PLR2004
+    if answer.status != HTTPStatus.CREATED:
         raise SystemExit(text)
     cookies = [value.split(";")[0] for name, value in answer.getheaders() if name.lower() == "set-cookie"]
     return next(cookie for cookie in cookies if cookie.startswith("doorward="))

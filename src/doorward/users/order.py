@@ -63,7 +63,7 @@ def _field_in_sqlite(element: _FieldValue, _: SQLCompiler, **__: Any) -> str:  #
 
 
 @compiles(_FieldValue, "postgresql")
-def _field_in_postgresql(element: _FieldValue, _: SQLCompiler, **__: Any) -> str:  # noqa: ANN401
+def _field_in_postgresql(element: _FieldValue, _: SQLCompiler, **__: Any) -> str:  # noqa: ANN401  SQLAlchemy hands on whatever it was given
     json_type, cast = _POSTGRESQL[element.kind]
     value = cast.format(f"fields ->> '{element.name}'")
     return f"(CASE WHEN jsonb_typeof(fields -> '{element.name}') = '{json_type}' THEN {value} END)"

@@ -1,10 +1,14 @@
 """Where we are, where requests may come from, and where we may send a browser."""
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 Network = IPv4Network | IPv6Network
+# Browsers read a backslash as a slash, drop tabs and newlines, and take // for another host: only printable ASCII, no
+# backslash, and no slash after the first.
+_LOCAL_PATH = re.compile(r"/(?![/])[!-\[\]-~]{0,2000}")
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -66,9 +70,4 @@ def _is_address(text: str) -> bool:
 
 def local_path(target: str | None, default: str) -> str:
     """`target` when it is a path on this site and nothing else can be read into it, else `default` (C42)."""
-    if not target or not target.startswith("/") or len(target) > 2000:  # noqa: PLR2004  longer is no page of ours
-        return default
-    # Browsers read a backslash as a slash, drop tabs and newlines, and take // for another host.
-    if target.startswith("//") or "\\" in target or any(ord(char) <= 0x20 or ord(char) >= 0x7F for char in target):  # noqa: PLR2004
-        return default
-    return target
+    return target if target is not None and _LOCAL_PATH.fullmatch(target) else default
