@@ -1,4 +1,4 @@
-"""`make bench`: every figure is a ratio of two measurements of one run on one machine; nothing here can fail a build."""
+"""`make bench`: every figure is a ratio of two measurements of one run on one machine; none can fail a build."""
 
 import argparse
 import asyncio
@@ -37,14 +37,17 @@ def sessions(seconds: float) -> None:
     """GET /api/sessions/current with a cookie beside an empty raw-ASGI application, one worker, 32 connections."""
     os.sched_setaffinity(0, {CLIENT})
     rates: dict[str, list[float]] = {"empty": [], "session check": []}
-    with tempfile.TemporaryDirectory() as folder:
-        with servers.empty({SERVER}) as empty_port, servers.doorward(Path(folder), {SERVER}) as port:
-            cookie = _sign_up(port, "checker")
-            request = load.get("/api/sessions/current", [f"cookie: {cookie}"])
-            bare = load.get("/", [f"cookie: {cookie}"])
-            for _ in range(3):
-                rates["empty"].append(load.load(empty_port, lambda: bare, seconds=seconds).rate())
-                rates["session check"].append(load.load(port, lambda: request, seconds=seconds).rate())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        servers.empty({SERVER}) as empty_port,
+        servers.doorward(Path(folder), {SERVER}) as port,
+    ):
+        cookie = _sign_up(port, "checker")
+        request = load.get("/api/sessions/current", [f"cookie: {cookie}"])
+        bare = load.get("/", [f"cookie: {cookie}"])
+        for _ in range(3):
+            rates["empty"].append(load.load(empty_port, lambda: bare, seconds=seconds).rate())
+            rates["session check"].append(load.load(port, lambda: request, seconds=seconds).rate())
     for name, found in rates.items():
         print(f"{name:>14}: {statistics.median(found):9.0f}/s   ({min(found):.0f}-{max(found):.0f})")
     ratio = statistics.median(rates["session check"]) / statistics.median(rates["empty"])
