@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from starlette.responses import Response
 
@@ -15,7 +14,7 @@ from doorward.users import Directory, Schema
 from doorward.web.forms import FormField
 from doorward.web.gate import Gate
 from doorward.web.origins import local_path
-from doorward.web.routing import FORM, Access, Call, Operation, redirect
+from doorward.web.routing import FORM, Access, Again, Call, Handler, Operation, redirect
 
 BODY_LIMIT = 64 * 1024
 PAGE_ROWS = 25
@@ -27,6 +26,8 @@ NOTICES = {  # shown after a redirect; the query names one, it never carries tex
     "ended": msgid("That session has ended."),
     "others": msgid("All other sessions have ended."),
 }
+_PASSWORDS = {"current_password": msgid("Enter your password"), "new_password": msgid("Enter a password")}
+_UNTICKED = msgid("Tick the box if you want to delete your account")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,10 @@ class AccountRoutes:
     def operations(self) -> Sequence[Operation]:
         """Every page of the room and what its forms post to."""
 
-        def page(path: str, handler: Any, title: str, access: Access = Access.SIGNED_IN) -> Operation:  # noqa: ANN401
+        def page(path: str, handler: Handler, title: str, access: Access = Access.SIGNED_IN) -> Operation:
             return Operation("GET", path, handler, access, title)
 
-        def form(path: str, handler: Any, title: str, again: Any = None) -> Operation:  # noqa: ANN401
+        def form(path: str, handler: Handler, title: str, again: Again | None = None) -> Operation:
             return Operation(
                 "POST", path, handler, Access.SIGNED_IN, title, reads=FORM, again=again, body_limit=BODY_LIMIT
             )
@@ -127,8 +128,8 @@ class AccountRoutes:
     async def post_password(self, call: Call) -> Response:
         """Change the password."""
         session = session_of(call)
-        typed = {name: call.form_text(name) for name in ("current_password", "new_password")}
-        missing = [FieldError(name, "required", msgid("Enter a password")) for name, text in typed.items() if not text]
+        typed = {name: call.form_text(name) for name in _PASSWORDS}
+        missing = [FieldError(name, "required", asked) for name, asked in _PASSWORDS.items() if not typed[name]]
         if missing:
             raise Invalid(missing)
         token = await self.account.change_password(
@@ -185,6 +186,7 @@ class AccountRoutes:
                 msgid("I understand that my account and everything in it will be gone"),
                 "checkbox",
                 required=True,
+                messages={"required": _UNTICKED},
             ),
         ]
         return self.gate.form(call, "delete.html", fields, problem)
@@ -196,7 +198,7 @@ class AccountRoutes:
         if not call.form_text("password"):
             errors.append(FieldError("password", "required", msgid("Enter your password")))
         if not call.form_text("confirm"):
-            errors.append(FieldError("confirm", "required", msgid("Tick the box if you want to delete your account")))
+            errors.append(FieldError("confirm", "required", _UNTICKED))
         if errors:
             raise Invalid(errors)
         await self.account.delete_with_password(session, call.form_text("password"), call.caller)

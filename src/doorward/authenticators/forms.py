@@ -22,4 +22,11 @@ def new_password_field(policy: PasswordPolicy, name: str = "password", label: st
 
 def password_field(name: str = "password", label: str = "") -> FormField:
     """A field for the password one has."""
-    return FormField(name, label or msgid("Password"), "password", required=True, autocomplete="current-password")
+    return FormField(
+        name,
+        label or msgid("Password"),
+        "password",
+        required=True,
+        autocomplete="current-password",
+        messages={"required": msgid("Enter your password")},
+    )

@@ -1,5 +1,7 @@
 """A browser's User-Agent in words people know (UX-51). Unknown ones are called a program or a browser, never echoed."""
 
+from doorward.kernel.msgid import msgid
+
 _BROWSERS = (  # the first that matches wins: most browsers also claim to be others
     ("Edg/", "Edge"),
     ("OPR/", "Opera"),
@@ -30,5 +32,5 @@ def describe(user_agent: str) -> str:
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), None)
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), None)
     if browser is None:
-        return "A browser" if user_agent.startswith("Mozilla/") else "A program"
+        return msgid("A browser") if user_agent.startswith("Mozilla/") else msgid("A program")
     return browser if system is None else f"{browser} on {system}"

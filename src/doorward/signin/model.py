@@ -9,6 +9,7 @@ from doorward.kernel.msgid import msgid
 from doorward.sessions import Transport
 
 MAX_IDENTIFIER = 320
+NO_IDENTIFIER = msgid("Enter your username or e-mail address")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def decode_credentials(body: Mapping[str, Any], identifier_field: str = "identif
         FieldError(name, "unknown_field", msgid("This field is not known here")) for name in body if name not in allowed
     ]
     texts: dict[str, str] = {}
-    for name, asked in ((identifier_field, "Enter your name or e-mail address"), ("password", "Enter your password")):
+    for name, asked in ((identifier_field, NO_IDENTIFIER), ("password", msgid("Enter your password"))):
         value = body.get(name)
         if value is None or value == "":
             errors.append(FieldError(name, "required", asked))

@@ -11,7 +11,7 @@ from doorward.kernel.errors import Problem
 from doorward.kernel.instant import SECOND
 from doorward.kernel.msgid import msgid
 from doorward.sessions import SessionCookies, session_of
-from doorward.signin.model import Credentials, decode_credentials
+from doorward.signin.model import NO_IDENTIFIER, Credentials, decode_credentials
 from doorward.signin.service import SignIn, Welcome
 from doorward.tokens import AccessTokens
 from doorward.web.forms import FormField
@@ -159,6 +159,7 @@ class SignInRoutes:
                 required=True,
                 autocomplete="username",
                 attributes={"autocapitalize": "off", "spellcheck": "false"},
+                messages={"required": NO_IDENTIFIER},
             ),
             password_field(),
         ]

@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from doorward.kernel.errors import CsrfRefused
+from doorward.kernel.msgid import msgid
 from doorward.ports import Sealer
 from doorward.web.origins import Site
 
 HEADER = "x-csrf-token"
 FIELD = "csrf_token"
+# A form of ours whose token is refused stood open while the session came, went or changed.
+STALE = msgid("This page had been open for too long. Look it over and send it again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,10 @@ class Csrf:
         """The token that goes with a visit cookie, for sign-in and sign-up forms."""
         return self._token("visit", visit)
 
-    def check_token(self, expected: str, sent: str | None) -> None:
-        """Raise CsrfRefused unless `sent` is `expected`."""
+    def check_token(self, expected: str, sent: str | None, detail: str | None = None) -> None:
+        """Raise CsrfRefused, saying `detail`, unless `sent` is `expected`."""
         if sent is None or not hmac.compare_digest(expected.encode(), sent.encode("utf-8", "surrogateescape")):
-            raise CsrfRefused(reason="csrf token missing or wrong")
+            raise CsrfRefused(detail, reason="csrf token missing or wrong")
 
     def check_sender(self, headers: Mapping[str, str]) -> None:
         """Raise CsrfRefused when the browser says that another site sent this. Programs send neither header."""

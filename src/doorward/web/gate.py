@@ -26,8 +26,10 @@ from doorward.kernel.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from doorward.kernel.instant import SECOND
+from doorward.ports import Clock
 from doorward.web.cookies import PREFERENCE_SECONDS, VISIT_SECONDS, Cookies
-from doorward.web.csrf import FIELD, HEADER, Csrf, sent_by_browser
+from doorward.web.csrf import FIELD, HEADER, STALE, Csrf, sent_by_browser
 from doorward.web.forms import FormField
 from doorward.web.origins import Site
 from doorward.web.pages import Pages
@@ -55,6 +57,7 @@ class Gate:
     csrf: Csrf
     pages: Pages
     find_session: Present
+    clock: Clock
 
     async def handle(self, operation: Operation, request: Request, caller: Caller) -> Response:
         """Run one operation. Every Problem becomes an answer here."""
@@ -104,7 +107,7 @@ class Gate:
             return  # no browser adds that header by itself
         self.csrf.check_sender(headers)
         if operation.reads == FORM:
-            self.csrf.check_token(call.csrf_token, call.form_text(FIELD))
+            self.csrf.check_token(call.csrf_token, call.form_text(FIELD), STALE)
         elif call.session is not None and not operation.claimant:
             self.csrf.check_token(call.csrf_token, headers.get(HEADER))
 
@@ -172,12 +175,14 @@ class Gate:
         errors = [(name if name in names else "", said(e.message, e.params)) for name, e in wrong.items()]
         if problem is not None and not errors:
             errors = [("", said(problem.message, problem.params))]
+        wait = problem.retry_after_seconds if isinstance(problem, RateLimited | Unavailable) else None
         return self.render(
             call,
             template,
             fields=shown,
             errors=errors,
-            retry_after_seconds=problem.retry_after_seconds if isinstance(problem, RateLimited | Unavailable) else None,
+            retry_after_seconds=wait,
+            retry_at=None if wait is None else self.clock.now() + wait * SECOND,
             **context,
         )
 
@@ -207,9 +212,16 @@ class Gate:
             user=None if call.session is None else {"name": call.session.name, "uid": call.session.uid},
             csrf_token=call.csrf_token,
             path=call.request.url.path,
+            here=_here(call.request),
             **context,
         )
         return Response(body, status, headers, "text/html")
+
+
+def _here(request: Request) -> str:
+    """Where a visitor who changes the language comes back to: this page, not one that only takes a form."""
+    query = request.url.query if request.method in SAFE else ""
+    return f"{request.url.path}?{query}" if query else request.url.path
 
 
 def _field_errors(problem: Problem | None) -> dict[str, FieldError]:
