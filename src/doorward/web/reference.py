@@ -18,6 +18,15 @@ _BY_FORMAT = {
     "uri": "https://example.org/",
 }
 _BY_TYPE: Mapping[str, Any] = {"string": "text", "integer": 1, "number": 1.5, "boolean": True, "null": None}
+# What a text that has no format could be, by the name of its field.
+_BY_NAME = {
+    "uid": "ada",
+    "identifier": "ada",
+    "name": "Ada Lovelace",
+    "token": "3q2-7wCnR5yVb1k9",
+    "jwt": "eyJhbGciOiJFUzI1NiJ9…",
+    "next_cursor": "WyItY29pbnMi",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +189,9 @@ def _made(document: Document, schema: Document, depth: int) -> Any:  # noqa: ANN
     made: dict[str, Any] = {}
     for part in schema.get("allOf", ()):
         made |= example(document, part, depth + 1)
-    made |= {name: example(document, inner, depth + 1) for name, inner in schema.get("properties", {}).items()}
+    for name, inner in schema.get("properties", {}).items():
+        value = example(document, inner, depth + 1)
+        made[name] = _BY_NAME.get(name, value) if value == _BY_TYPE["string"] else value
     return made
 
 

@@ -22,7 +22,7 @@ def record(properties: Mapping[str, JsonSchema], *, optional: tuple[str, ...] = 
     return schema
 
 
-PROBLEM = record(
+_PROBLEM = record(
     {
         "type": {"type": "string", "format": "uri-reference"},
         "title": STRING,
@@ -42,6 +42,22 @@ PROBLEM = record(
     },
     optional=("errors", "retry_after", "max_age"),
 )
+PROBLEM: JsonSchema = {
+    **_PROBLEM,
+    "examples": [
+        {
+            "type": "https://id.example.org/problems/invalid",
+            "title": "Some of what you sent is not valid",
+            "status": 400,
+            "detail": "Enter your name",
+            "message": "Enter your name",
+            "code": "invalid",
+            "instance": "/api/users",
+            "request_id": "5f0c1a9e77d3b2c4",
+            "errors": [{"field": "name", "pointer": "#/name", "code": "required", "detail": "Enter your name"}],
+        }
+    ],
+}
 
 _MEANING = {
     400: "Something sent is not valid; every bad field is listed",
