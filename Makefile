@@ -40,6 +40,7 @@ fix: tools ## Let the linter and the formatter mend what they can
 	@$(BIN)/ruff format
 
 bench: tools ## Speed, as ratios within one run
+	@scripts/debian-packages bench
 	@$(BIN)/python -m bench $(ARGS)
 
 faults: tools ## Kill the server in the middle of its work, 200 times

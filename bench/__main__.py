@@ -43,11 +43,11 @@ def sessions(seconds: float) -> None:
         servers.doorward(Path(folder), {SERVER}) as port,
     ):
         cookie = _sign_up(port, "checker")
-        request = load.get("/api/sessions/current", [f"cookie: {cookie}"])
-        bare = load.get("/", [f"cookie: {cookie}"])
-        for _ in range(3):
-            rates["empty"].append(load.load(empty_port, lambda: bare, seconds=seconds).rate())
-            rates["session check"].append(load.load(port, lambda: request, seconds=seconds).rate())
+        for _ in range(5):
+            rates["empty"].append(load.wrk(empty_port, "/", f"cookie: {cookie}", seconds=seconds, core=CLIENT))
+            rates["session check"].append(
+                load.wrk(port, "/api/sessions/current", f"cookie: {cookie}", seconds=seconds, core=CLIENT)
+            )
     for name, found in rates.items():
         print(f"{name:>14}: {statistics.median(found):9.0f}/s   ({min(found):.0f}-{max(found):.0f})")
     ratio = statistics.median(rates["session check"]) / statistics.median(rates["empty"])

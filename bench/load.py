@@ -1,6 +1,9 @@
 """A small load generator over plain sockets: as many requests as possible, or so many a second."""
 
 import asyncio
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -106,6 +109,16 @@ def load(
 ) -> Tally:
     """Send requests for `seconds`; without `per_second` each connection asks again as soon as it is answered."""
     return uvloop.run(_run(port, requests, connections, seconds, per_second))
+
+
+def wrk(port: int, path: str, header: str, *, connections: int = 32, seconds: float = 5, core: int = 1) -> float:
+    """Requests a second that wrk gets answered: it is faster than any server in Python, so the server is the bound."""
+    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "-H", header]
+    said = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], check=True, capture_output=True, text=True)
+    if "Non-2xx" in said.stdout:
+        sys.exit(said.stdout)
+    found = re.search(r"Requests/sec:\s+([0-9.]+)", said.stdout)
+    return float(found[1]) if found else 0.0
 
 
 def get(path: str, headers: Sequence[str] = ()) -> bytes:
