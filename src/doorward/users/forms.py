@@ -144,6 +144,6 @@ def _attributes(declared: Declaration) -> Attributes:
         "number": {**limits, "step": "any"},
         "boolean": {},
         "date": limits,
-        "json": {"dir": "ltr", "spellcheck": "false", "rows": 6},
+        "json": {"json": "true", "dir": "ltr", "spellcheck": "false", "rows": 6},
     }
     return {key: str(value) for key, value in found[declared.type].items() if value is not None}

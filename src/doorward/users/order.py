@@ -56,6 +56,19 @@ class _NameValue(ColumnElement[Any]):
     type = Text()
 
 
+class _KeysWithoutValue(ColumnElement[Any]):
+    """The sort keys of those without a value: its NULL must be among them for PostgreSQL to walk the index.
+
+    SQLite walks the index only when it is not.
+    """
+
+    inherit_cache = False
+
+    def __init__(self, value: ColumnElement[Any], *, descending: bool) -> None:
+        self.value = value
+        self.direction = "DESC" if descending else "ASC"
+
+
 @compiles(_FieldValue, "sqlite")
 def _field_in_sqlite(element: _FieldValue, _: SQLCompiler, **__: Any) -> str:  # noqa: ANN401  SQLAlchemy's signature
     path = f"fields, '$.{element.name}'"
@@ -77,6 +90,16 @@ def _name_in_sqlite(*_: object, **__: object) -> str:
 @compiles(_NameValue, "postgresql")
 def _name_in_postgresql(*_: object, **__: object) -> str:
     return 'lower(name COLLATE "C")'
+
+
+@compiles(_KeysWithoutValue, "sqlite")
+def _keys_in_sqlite(element: _KeysWithoutValue, _: SQLCompiler, **__: Any) -> str:  # noqa: ANN401
+    return f"users.id {element.direction}"
+
+
+@compiles(_KeysWithoutValue, "postgresql")
+def _keys_in_postgresql(element: _KeysWithoutValue, compiler: SQLCompiler, **__: Any) -> str:  # noqa: ANN401
+    return f"{compiler.process(element.value)} {element.direction}, users.id {element.direction}"
 
 
 def index_statements(declarations: Mapping[str, Declaration], dialect: Dialect) -> list[str]:
@@ -182,16 +205,22 @@ class Order:
 
     @cached_property
     def _without(self) -> Statement:
-        return self._page(self._value.is_(None), users.c.id)
+        return self._page_without(self._value.is_(None))
 
     @cached_property
     def _rest_without(self) -> Statement:
-        return self._page(and_(self._value.is_(None), self._beyond(users.c.id, "last")), users.c.id)
+        return self._page_without(and_(self._value.is_(None), self._beyond(users.c.id, "last")))
 
     def _page(self, where: ColumnElement[bool], *keys: ColumnElement[Any]) -> Statement:
         # SQLite sorts again unless the keys leave out what `where` holds constant.
-        found = select(self._value.label("sort_value"), *COLUMNS).select_from(WITH_EMAIL).where(_ACTIVE, where)
-        return Statement(self._sorted(found, *keys).limit(p("count")))
+        return Statement(self._sorted(self._select(where), *keys).limit(p("count")))
+
+    def _page_without(self, where: ColumnElement[bool]) -> Statement:
+        keys = _KeysWithoutValue(self._value, descending=self.descending)
+        return Statement(self._select(where).order_by(keys).limit(p("count")))
+
+    def _select(self, where: ColumnElement[bool]) -> Select[Any]:
+        return select(self._value.label("sort_value"), *COLUMNS).select_from(WITH_EMAIL).where(_ACTIVE, where)
 
     # Ranks --------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from doorward.kernel.instant import SECOND, Instant
 from doorward.ports import Clock, Database
 from doorward.sql import Work
+from doorward.users import order as orders
 from doorward.users.order import Order, Rung, SortValue
 
 FRESH = 5 * SECOND  # a ladder is used this long before the next one is built beside it
@@ -44,26 +45,32 @@ class Ranking:
 
     async def place(self, order: Order, value: SortValue) -> int:
         """One more than the number of active users with a better value."""
-        better = await self.db.search(order.count_better(value))
-        if better is None:
-            better = await self.db.search(_count_from(order, await self._rungs(order), value))
-        return better + 1
+        rungs = self._usable_rungs(order)
+        if rungs is None or _last_rung(order, rungs, value).better <= orders.EXACT:
+            better = await self.db.search(order.count_better(value))
+            if better is not None:
+                return better + 1
+        if rungs is None:
+            self._begin_building(order)
+            rungs = (await asyncio.shield(self._building[order])).rungs
+        better = await self.db.search(_count_from(order, _last_rung(order, rungs, value), value))
+        return max(better, orders.EXACT + 1) + 1  # fewer would have been counted; the ladder may be too old to know
 
-    async def _rungs(self, order: Order) -> Sequence[Rung]:
+    def _usable_rungs(self, order: Order) -> Sequence[Rung] | None:
+        """The ladder there is, unless it is too old; a new one is begun when it is no longer fresh."""
         ladder, now = self._ladders.get(order), self.clock.now()
-        if ladder is not None and ladder.is_fresh(now):
-            return ladder.rungs
-        building = self._start_building(order)
-        if ladder is not None and ladder.is_usable(now):
-            return ladder.rungs
-        return (await asyncio.shield(building)).rungs
+        if ladder is None or not ladder.is_usable(now):
+            return None
+        if not ladder.is_fresh(now):
+            self._begin_building(order)
+        return ladder.rungs
 
-    def _start_building(self, order: Order) -> asyncio.Task[_Ladder]:
+    def _begin_building(self, order: Order) -> None:
+        """Build a ladder in a task of its own, unless one is under way."""
         if order not in self._building:
             task = asyncio.create_task(self._build(order), name=f"ladder {order.name}")
             task.add_done_callback(lambda done: self._end_building(order, done))
             self._building[order] = task
-        return self._building[order]
 
     async def _build(self, order: Order) -> _Ladder:
         started_at = self.clock.now()
@@ -78,13 +85,14 @@ class Ranking:
             done.exception()  # looked at, or asyncio complains: whoever waited was told, else the next one builds
 
 
-def _count_from(order: Order, rungs: Sequence[Rung], value: SortValue) -> Work[int]:
-    """How many are better: those of the last rung that is not worse, and what lies between."""
-    # The first rung that `value` beats comes after the ones it does not.
+def _last_rung(order: Order, rungs: Sequence[Rung], value: SortValue) -> Rung:
+    """The last rung that `value` does not beat; one before all others when it beats them all."""
     beaten = bisect_left(rungs, True, key=lambda rung: order.is_better(value, rung.value))  # noqa: FBT003  a key
-    if beaten == 0:
-        return 0  # a record since the ladder was built
-    rung = rungs[beaten - 1]
+    return rungs[beaten - 1] if beaten else Rung(value, 0, 0)
+
+
+def _count_from(order: Order, rung: Rung, value: SortValue) -> Work[int]:
+    """How many are better: those of the rung, and what lies between."""
     if rung.value == value:
         return rung.better
     return rung.better + rung.ties + (yield from order.count_between(rung.value, value))
