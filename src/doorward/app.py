@@ -255,7 +255,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             *SignUpRoutes(gate, services.sign_up, cookies, schema).operations(),
             *SignInRoutes(gate, services.sign_in, cookies, services.tokens, site.public_url).operations(),
             *SessionRoutes(gate, services.sessions).operations(),
-            *UsersApi(gate, services.account, services.directory, schema, shown).operations(),
+            *UsersApi(gate, services.account, services.directory, schema, cookies, shown).operations(),
             *AccountRoutes(
                 gate, services.account, services.sessions, cookies, services.directory, schema, shown
             ).operations(),

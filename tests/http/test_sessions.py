@@ -152,3 +152,20 @@ async def test_changing_the_password_ends_the_others_and_renews_this_one(world: 
 
 def _names(answer: httpx.Response) -> list[str]:
     return sorted(answer.headers.keys())
+
+
+async def test_a_program_changes_its_users_password_and_goes_on(world: World) -> None:
+    await world.visitor().sign_up("ada")
+    program = world.visitor()
+    body = {"identifier": "ada", "password": PASSWORD, "transport": "bearer"}
+    token = (await program.post("/api/sessions", body)).json()["token"]
+    bearer = {"authorization": f"Bearer {token}"}
+    wanted = {"current_password": PASSWORD, "new_password": "a wholly different phrase"}
+    refused = await program.send("PUT", "/api/users/me/password", {**wanted, "new_password": "short"}, headers=bearer)
+    assert [error["field"] for error in refused.json()["errors"]] == ["new_password"]
+    answer = await program.send("PUT", "/api/users/me/password", wanted, headers=bearer)
+
+    assert answer.status_code == 200
+    assert (await program.get("/api/users/me", headers=bearer)).status_code == 401
+    renewed = {"authorization": f"Bearer {answer.json()['token']}"}
+    assert (await program.get("/api/users/me", headers=renewed)).status_code == 200

@@ -8,11 +8,11 @@ from starlette.responses import Response
 from doorward.account.service import ADMIN, Account
 from doorward.kernel.errors import FieldError, Forbidden, Invalid, NotFound
 from doorward.kernel.msgid import msgid
-from doorward.sessions import session_of
+from doorward.sessions import SessionCookies, session_of
 from doorward.users import Directory, Schema, User, Viewer
 from doorward.web.gate import Gate
 from doorward.web.routing import JSON, Access, Answer, Call, JsonSchema, Operation, json_response, no_content
-from doorward.web.schemas import problems
+from doorward.web.schemas import STRING, problems, record
 
 BODY_LIMIT = 64 * 1024
 DEFAULT_LIMIT = 50
@@ -34,6 +34,13 @@ _LIST_PARAMETERS: Sequence[JsonSchema] = (
     },
     {"name": "cursor", "in": "query", "schema": {"type": "string"}, "description": "`next_cursor` of the page before."},
 )
+_PASSWORD_FIELDS = ("current_password", "new_password")
+_PASSWORD_BODY: JsonSchema = {
+    "type": "object",
+    "required": list(_PASSWORD_FIELDS),
+    "properties": {name: {"type": "string", "format": "password"} for name in _PASSWORD_FIELDS},
+    "additionalProperties": False,
+}
 _DELETE_BODY: JsonSchema = {
     "type": "object",
     "properties": {"password": {"type": "string", "format": "password"}},
@@ -49,6 +56,7 @@ class UsersApi:
     account: Account
     directory: Directory
     schema: Schema
+    cookies: SessionCookies
     directory_open: str  # members | public | off
 
     def operations(self) -> Sequence[Operation]:
@@ -114,6 +122,22 @@ class UsersApi:
                 JSON,
                 _DELETE_BODY,
                 answers={204: Answer("Deleted"), **problems(401, 403, 429)},
+            ),
+            Operation(
+                "PUT",
+                "/api/users/me/password",
+                self.put_password,
+                Access.SIGNED_IN,
+                "Change your password",
+                "Users",
+                JSON,
+                _PASSWORD_BODY,
+                answers={
+                    200: Answer("Changed; the new secret of a program's session", record({"token": STRING})),
+                    204: Answer("Changed; every other session has ended"),
+                    **problems(400, 401, 403, 429, 503),
+                },
+                description="This session gets a new secret: by cookie, or as `token` with status 200 for programs.",
             ),
             Operation(
                 "GET",
@@ -215,6 +239,26 @@ class UsersApi:
     async def delete_me(self, call: Call) -> Response:
         """Delete one's own record."""
         return await self._delete(call, session_of(call).user_id)
+
+    async def put_password(self, call: Call) -> Response:
+        """Change one's own password."""
+        session = session_of(call)
+        errors = [
+            FieldError(name, "unknown_field", msgid("This field is not known here"))
+            for name in call.body
+            if name not in _PASSWORD_FIELDS
+        ]
+        for name in _PASSWORD_FIELDS:
+            if not isinstance(call.body.get(name), str):
+                errors.append(FieldError(name, "required", msgid("Enter a password")))
+        if errors:
+            raise Invalid(errors)
+        token = await self.account.change_password(
+            session, call.body["current_password"], call.body["new_password"], call.caller
+        )
+        response = no_content() if session.transport == "cookie" else json_response({"token": token})
+        self.cookies.attach_token(response, session, token)
+        return response
 
     async def _delete(self, call: Call, user_id: str) -> Response:
         session = session_of(call)
