@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -130,11 +131,14 @@ class Gate:
             return redirect(f"/sign-in?next={quote(back)}")
         if isinstance(problem, ReauthenticationNeeded):
             return redirect(f"/confirm?next={quote(path)}")
-        if operation.again is not None and isinstance(problem, _SHOWN_IN_FORM):
-            response = await operation.again(call, problem)
-            response.status_code = problem.status
-            response.headers.update(problem.headers)
-            return response
+        # A body that cannot be read is refused before its sender is known; most forms are then nobody's to show.
+        shown_to = call.session is not None or operation.access is not Access.SIGNED_IN
+        if operation.again is not None and shown_to and isinstance(problem, _SHOWN_IN_FORM):
+            with suppress(Problem):  # the form may need the database, which may be what is missing
+                response = await operation.again(call, problem)
+                response.status_code = problem.status
+                response.headers.update(problem.headers)
+                return response
         return self.error_page(call, problem)
 
     def keep_preferences(self, response: Response, theme: str, locale: str) -> None:
