@@ -1,5 +1,5 @@
 """Attacks over HTTP meet the application of the HTTP tests."""
 
-from tests.http.conftest import settings, visitor, world
+from tests.http.conftest import log_lines, settings, visitor, world
 
-__all__ = ["settings", "visitor", "world"]
+__all__ = ["log_lines", "settings", "visitor", "world"]

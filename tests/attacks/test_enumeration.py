@@ -89,7 +89,9 @@ async def test_every_failed_sign_in_costs_the_same_work(people: World, monkeypat
 
 
 @pytest.mark.asvs("6.3.8")
-@pytest.mark.parametrize("others", [("{}", " {}", "{} ", "\t{}", "{}\n", "{}"), ("{}", "{:>9}", "{:<9}", "{}", "{}", "{}")])
+@pytest.mark.parametrize(
+    "others", [("{}", " {}", "{} ", "\t{}", "{}\n", "{}"), ("{}", "{:>9}", "{:<9}", "{}", "{}", "{}")]
+)
 async def test_other_spellings_of_a_name_are_counted_alike(people: World, others: tuple[str, ...]) -> None:
     statuses = {}
     for name in ("active", "nobody"):

@@ -1,8 +1,9 @@
 """The whole application in process, on both databases, reached over ASGI as a program or a browser would."""
 
+import io
 import re
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,14 @@ import httpx
 import msgspec
 import pytest
 
+from doorward import log
 from doorward.adapters.sealing import KeyFileSealer
 from doorward.app import App, Services
 from doorward.config import Settings
 from doorward.datadir import DataDir
 from doorward.testing import MovableClock
 from doorward.users import Declaration
+from tests.support.logs import restored_logging
 
 ORIGIN = "http://localhost:8000"
 PASSWORD = "seven quiet herons at noon"
@@ -37,23 +40,23 @@ class Visitor:
     http: httpx.AsyncClient
     csrf: str = ""
 
-    async def get(self, path: str, **kwargs: Any) -> httpx.Response:
+    async def get(self, path: str, **kwargs: Any) -> httpx.Response:  # noqa: ANN401
         return await self.http.get(path, **kwargs)
 
     def cookie_header(self) -> dict[str, str]:
         """Its cookies as a header, to be replayed by somebody else."""
         return {"cookie": "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())}
 
-    async def send(self, method: str, path: str, json: Any = None, **kwargs: Any) -> httpx.Response:
+    async def send(self, method: str, path: str, json: Any = None, **kwargs: Any) -> httpx.Response:  # noqa: ANN401
         headers = {**({"x-csrf-token": self.csrf} if self.csrf else {}), **kwargs.pop("headers", {})}
         if json is None:
             return await self.http.request(method, path, headers=headers, **kwargs)
         return await self.http.request(method, path, json=json, headers=headers, **kwargs)
 
-    async def post(self, path: str, json: Any = None, **kwargs: Any) -> httpx.Response:
+    async def post(self, path: str, json: Any = None, **kwargs: Any) -> httpx.Response:  # noqa: ANN401
         return await self.send("POST", path, json, **kwargs)
 
-    async def sign_up(self, uid: str, password: str = PASSWORD, **fields: Any) -> dict[str, Any]:
+    async def sign_up(self, uid: str, password: str = PASSWORD, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
         """Sign up over JSON; from then on requests carry the session's CSRF token."""
         body = {"uid": uid, "name": f"Name of {uid}", "password": password, **fields}
         answer = await self.http.post("/api/users", json=body)
@@ -102,6 +105,15 @@ async def running(settings: Settings, data: DataDir, clock: MovableClock) -> Asy
     app = App(settings, data, clock)
     async with app.running() as services:
         yield World(app, services, clock)
+
+
+@pytest.fixture(autouse=True)
+def log_lines() -> Iterator[io.StringIO]:
+    """What the application logs, as JSON lines."""
+    with restored_logging():
+        stream = io.StringIO()
+        log.configure(form="json", stream=stream)
+        yield stream
 
 
 @pytest.fixture

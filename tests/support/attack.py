@@ -1,4 +1,4 @@
-"""What attacks share: the whole route table as requests, what lies in the database, answers without what must differ."""
+"""What attacks share: the route table as requests, what lies in the database, answers without what must differ."""
 
 import re
 from collections.abc import Mapping, Sequence
