@@ -171,6 +171,12 @@ async def test_what_is_reported_tells_no_password(room: Room) -> None:
     assert "pbkdf2" not in said
 
 
+async def test_what_is_reported_steers_no_terminal(room: Room) -> None:
+    await room.load("flask-portfolio", PORTFOLIO)
+    assert all((line.legacy_id + line.uid).isprintable() for line in room.reported)
+    assert "ctrl\\x00\\x1b[31m" in {line.uid for line in room.reported}
+
+
 async def test_each_import_is_audited(room: Room) -> None:
     await room.load("flask-portfolio", PORTFOLIO)
     events = await room.db.search(list_events(limit=1000))

@@ -228,6 +228,107 @@ def _refuse(record: Record, errors: Iterable[FieldError]) -> Refused:
 
 
 def _printable(value: object) -> str:
+    """Text for a terminal, which what stands in a foreign file must not steer."""
+    text = "" if value is None else str(value)[:_SHOWN_LONGEST]
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _digest_errors(self, digest: str | None) -> Iterator[FieldError]:
+        if digest is None:
+            yield FieldError(DIGEST, "required", "There is no password digest")
+        elif not (digest.isascii() and self.recognises(digest)):
+            yield _digest_error(digest)
+
+    def _today(self) -> date:
+        return datetime.fromtimestamp(self.clock.now() // SECOND, UTC).date()
+
+    # Writing ------------------------------------------------------------------------------------------------------
+
+    async def _write(self, batch: Sequence[_Ready]) -> list[Fate]:
+        now = self.clock.now()
+
+        def work() -> Work[list[Fate]]:
+            fates: list[Fate] = []
+            for number, ready in enumerate(batch):
+                fates.append((yield from self._add(ready, now + number)))
+            return fates
+
+        return await self.db.write(work)
+
+    def _add(self, ready: _Ready, at: Instant) -> Work[Fate]:
+        """Add one user. `at` differs by microseconds, so that their order by creation is that of the source."""
+        if (yield from _is_present(ready)):
+            return "present"
+        user_id = new_id(at)
+        if not (yield from store.insert_user(user_id, ready.new, (), at)):
+            return "taken"
+        yield from self.set_password(user_id, ready.digest)
+        payload = {"legacy_id": ready.new.legacy_id}
+        yield from self.audit.record(
+            Event.USER_CREATED, Outcome.SUCCESS, LOCAL_OPERATOR, user_id=user_id, payload=payload
+        )
+        return "imported"
+
+    async def _foresee(self, batch: Sequence[_Ready], seen: set[str]) -> list[Fate]:
+        """What `_write` would do. `seen`: what earlier records of the source would have taken."""
+        found = await self.db.search(_look_up(batch))
+        return [_foretell(ready, fate, seen) for ready, fate in zip(batch, found, strict=True)]
+
+
+def _look_up(batch: Sequence[_Ready]) -> Work[list[Fate]]:
+    fates: list[Fate] = []
+    for ready in batch:
+        if (yield from _is_present(ready)):
+            fates.append("present")
+        else:
+            is_taken = (yield from store.find_owner_of_uid(ready.new.uid)) is not None
+            fates.append("taken" if is_taken else "imported")
+    return fates
+
+
+def _foretell(ready: _Ready, fate: Fate, seen: set[str]) -> Fate:
+    record, handle = f"record {ready.new.legacy_id}", f"handle {uid_key(ready.new.uid)}"
+    if record in seen:
+        return "present"
+    if fate == "imported" and handle in seen:
+        return "taken"
+    if fate == "imported":
+        seen |= {record, handle}
+    return fate
+
+
+def _is_present(ready: _Ready) -> Work[bool]:
+    legacy_id = ready.new.legacy_id
+    return legacy_id is not None and (yield from store.find_by_legacy_id(legacy_id)) is not None
+
+
+def _tell(
+    batch: Sequence[Record | Leftover],
+    checked: Sequence[_Ready | Refused],
+    fates: Iterable[Fate],
+    report: Callable[[Refused], None],
+) -> Counter[str]:
+    """Report what is not imported, in the order of the source, and count."""
+    counts: Counter[str] = Counter()
+    following = iter(fates)
+    for item, one in zip(batch, checked, strict=True):
+        refused = one if isinstance(one, Refused) else None
+        fate: str = next(following) if refused is None else "refused"
+        if isinstance(item, Leftover):
+            fate = "leftover"
+        elif fate == "taken":
+            fate, refused = "refused", _refuse(item, [_TAKEN])
+        counts[fate] += 1
+        if refused is not None:
+            report(refused)
+    return counts
+
+
+def _refuse(record: Record, errors: Iterable[FieldError]) -> Refused:
+    return Refused(_printable(record.legacy_id), _printable(record.body.get("uid")), tuple(errors))
+
+
+def _printable(value: object) -> str:
     text = "" if value is None else str(value)[:_SHOWN_LONGEST]
     return text.encode("utf-8", "replace").decode()
 
