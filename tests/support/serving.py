@@ -68,7 +68,12 @@ def running(
     reader = Thread(target=log.extend, args=(process.stderr,), daemon=True)
     reader.start()
     try:
-        yield Running(process, _greeting(process), log)
+        greeting = _greeting(process)
+        if not greeting:  # it has closed its output, so it is about to end
+            process.wait(READY_SECONDS)
+            reader.join()
+            raise AssertionError("\n".join(["the server did not start:", *log]))
+        yield Running(process, greeting, log)
     finally:
         if process.poll() is None:
             process.terminate()
