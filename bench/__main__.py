@@ -13,7 +13,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
-from bench import directory, load, servers
+from bench import directory, load, servers, sign_in
 from doorward.adapters.argon2 import Argon2Hasher
 
 CONNECTIONS = 32
@@ -141,6 +141,7 @@ SECTIONS: dict[str, Callable[[float], None]] = {
     "sessions": sessions,
     "sign-ins": sign_ins,
     "together": together,
+    "sign-in": sign_in.main,
     "directory": directory.main,
 }
 
