@@ -205,6 +205,7 @@ class Sessions:
 
         def work() -> Work[bool]:
             if not (yield from store.delete_session(session_id, user_id)):
+                yield from self._audit_foreign(session_id, user_id, caller)
                 return False
             yield from self._revoke("session", session_id, now)
             yield from self._audit_end(session_id, user_id, caller, "signed out")
@@ -212,6 +213,18 @@ class Sessions:
 
         if not await self.db.write(work):
             raise NotFound
+
+    def _audit_foreign(self, session_id: str, user_id: str, caller: Caller) -> Work[None]:
+        found = yield from store.find_by_id(session_id)
+        if found is not None:
+            yield from self.audit.record(
+                Event.AUTHZ_FAIL,
+                Outcome.FAILURE,
+                caller,
+                user_id=found.user_id,
+                actor_id=user_id,
+                payload={"verb": "end", "resource": "session"},
+            )
 
     async def end_others(self, user_id: str, kept: str, caller: Caller) -> int:
         """End every session of a user but `kept`; how many."""
