@@ -37,15 +37,15 @@ def _nothing(_: User, __: int) -> Work[None]:
     yield from ()
 
 
-async def over_sessions(visitor: Visitor, identifier: str, password: str) -> Any:  # noqa: ANN401
+async def over_sessions(visitor: Visitor, identifier: str, password: str) -> Any:
     return await visitor.sign_in(identifier, password)
 
 
-async def over_authenticate(visitor: Visitor, identifier: str, password: str) -> Any:  # noqa: ANN401
+async def over_authenticate(visitor: Visitor, identifier: str, password: str) -> Any:
     return await visitor.post("/api/users/authenticate", {"uid": identifier, "password": password})
 
 
-async def over_page(visitor: Visitor, identifier: str, password: str) -> Any:  # noqa: ANN401
+async def over_page(visitor: Visitor, identifier: str, password: str) -> Any:
     return await visitor.submit("/sign-in", {"identifier": identifier, "password": password})
 
 
@@ -69,7 +69,7 @@ async def test_every_failed_sign_in_costs_the_same_work(people: World, monkeypat
     counts = {"hashes": 0, "writes": 0}
 
     def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def count(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        def count(*arguments: Any, **named: Any) -> Any:
             counts[name] += 1
             return real(*arguments, **named)
 

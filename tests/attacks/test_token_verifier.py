@@ -104,7 +104,7 @@ def es256(signed: str, key: ECKey) -> str:
     return f"{signed}.{encode(jws.default_registry.algorithms['ES256'].sign(signed.encode(), key))}"
 
 
-def forge(keys: SigningKeys, claims: bytes | dict[str, Any] | list[Any], **header: Any) -> str:  # noqa: ANN401  JSON
+def forge(keys: SigningKeys, claims: bytes | dict[str, Any] | list[Any], **header: Any) -> str:
     """Make a token with our own key: what only a bug elsewhere could have signed."""
     kid = json.loads(keys.jwks())["keys"][0]["kid"]
     given = {"alg": "ES256", "typ": "at+jwt", "kid": kid, **header}
