@@ -16,6 +16,7 @@ from pathlib import Path
 from doorward.adapters.clock import SystemClock
 from doorward.adapters.sqlite import SqliteDatabase
 from doorward.kernel.ids import new_id
+from doorward.kernel.text import uid_key
 from doorward.sql import migrate
 from doorward.sql.tables import users
 from doorward.users import Declaration, Directory, Schema, index_statements
@@ -123,6 +124,6 @@ def rows(first: int, end: int) -> Iterator[tuple[object, ...]]:
         status = "disabled" if number % 50 == 0 else "active"
         uid = f"user{number}"
         yield (
-            new_id(at), uid, uid, f"Name {chance.randrange(10**6)}", None, status, "[]",
+            new_id(at), uid, uid_key(uid), f"Name {chance.randrange(10**6)}", None, status, "[]",
             json.dumps({**fields, "tracking": {"goal": "run", "km": [1, 2, 3]}}), None, 1, at, at,
         )  # fmt: skip
