@@ -78,6 +78,17 @@ async def test_a_missing_directory_is_said_so(tmp_path: Path) -> None:
     assert "No such file or directory" in caught.value.reason
 
 
+async def test_opening_waits_for_another_process_that_is_making_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        soon = threading.Timer(0.2, other.execute, ["COMMIT"])
+        soon.start()
+        database = await SqliteDatabase.open(path)
+        soon.join()
+        await database.close()
+
+
 async def test_look_ups_and_searches_cannot_write(database: SqliteDatabase) -> None:
     for look in (database.read, database.search):
         with pytest.raises(sqlite3.OperationalError, match="readonly"):

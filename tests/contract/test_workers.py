@@ -36,7 +36,7 @@ BELIEF_SECONDS = 1.0
 KNOWN_SECONDS = 0.5  # until all of them have a session in memory
 LOOK_SECONDS = 2.0  # how long it is watched after a change
 PAUSE_SECONDS = 0.005
-STOP_SECONDS = 5.0
+STOP_SECONDS = 10.0  # about one on a quiet machine
 
 _LATEST = Statement(select(func.max(revocation.c.at)))
 

@@ -66,8 +66,8 @@ class _Connection:
 
     def __init__(self, path: Path, *pragmas: str) -> None:
         self._raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS)
-        for pragma in pragmas:
-            self.command(f"PRAGMA {pragma}")
+        for pragma in pragmas:  # some read the file, which another process may just be making
+            self.command_in_turn(f"PRAGMA {pragma}", BUSY_SECONDS)
 
     def command(self, sql: str) -> None:
         """Run what has no values and whose rows do not matter."""
@@ -296,10 +296,14 @@ def _open_writer(path: Path, synchronous: Synchronous) -> _Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # its -wal and -shm take the same mode
     except OSError as error:
         raise Unavailable(retry_after_seconds=1, reason=f"sqlite: {error}") from error
-    connection = _Connection(path, "busy_timeout=0", "foreign_keys=ON", f"synchronous={synchronous}")
-    connection.command_in_turn("PRAGMA journal_mode=WAL", BUSY_SECONDS)
-    connection.command(f"PRAGMA journal_size_limit={WAL_BYTES}")
-    return connection
+    return _Connection(
+        path,
+        "busy_timeout=0",
+        "foreign_keys=ON",
+        f"synchronous={synchronous}",
+        "journal_mode=WAL",
+        f"journal_size_limit={WAL_BYTES}",
+    )
 
 
 def _commit(connection: _Connection, jobs: Sequence[_Job]) -> None:
