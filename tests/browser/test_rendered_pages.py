@@ -3,26 +3,19 @@
 The routes are not asked here: the samples of tests/support/sample_pages.py stand for what they hand to the templates.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from typing_extensions import override
 
 from doorward.web.headers import CONTENT_SECURITY_POLICY
 from doorward.web.pages import Pages
+from tests.support.chromium import AXE, RULES, chromium, violations
 from tests.support.sample_pages import PAGES, rendered
-
-AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-QUIET = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 pytestmark = pytest.mark.browser
 
@@ -65,10 +58,8 @@ def site() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
@@ -93,11 +84,6 @@ def test_axe_finds_nothing_wrong_in_light_or_dark(site: str, page: Page, sample:
     assert violations(page, {"runOnly": RULES}) == []
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     assert violations(page, {"runOnly": {"type": "rule", "values": ["color-contrast"]}}) == []
-
-
-def violations(page: Page, options: Mapping[str, object]) -> list[object]:
-    found = page.evaluate("options => axe.run(options).then(result => result.violations)", options)
-    return [(violation["id"], [node["html"] for node in violation["nodes"]]) for violation in found]
 
 
 @pytest.mark.parametrize("lang", ["en", "ar"])
