@@ -11,8 +11,8 @@ FieldType: TypeAlias = Literal["text", "password", "email", "number", "date", "c
 class FormField:
     """One field of a form; `label`, `hint`, `error` and `messages` are gettext msgids with %(name)s places.
 
-    `attributes` are HTML constraints (minlength, maxlength, min, max, step, pattern); lengths count code points.
-    A checkbox is ticked when `value` is "true". `error` is empty when nothing is wrong.
+    `attributes` are HTML constraints (minlength, maxlength, min, max, step, pattern), and `json` where the text must be
+    JSON; lengths count code points. A checkbox is ticked when `value` is "true". `error` is empty when nothing is wrong.
     """
 
     name: str

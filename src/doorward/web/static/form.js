@@ -16,7 +16,17 @@ const dateFault = (input) => {
   return input.validity.rangeUnderflow ? ["out-of-range", "not-a-date"] : [];
 };
 
+const isJson = (text) => {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
 const textFault = (input, text) => {
+  if ("json" in input.dataset) return isJson(text) ? [] : ["not-json"];
   const length = points(text);
   if (input.minLength > 0 && length < input.minLength) return ["too-short"];
   if (input.dataset.maxlength && length > Number(input.dataset.maxlength)) return ["too-long"];
@@ -76,6 +86,10 @@ const summarise = (template, wrong) => {
   summary.focus();
 };
 
+// The second half of a double click would throw away the answer to the first. The server does not depend on this.
+const TWICE = 2000; // milliseconds
+const sentAt = new WeakMap();
+
 for (const form of document.querySelectorAll("form[data-checked]")) {
   form.addEventListener("submit", (event) => {
     const template = form.querySelector("template");
@@ -83,9 +97,14 @@ for (const form of document.querySelectorAll("form[data-checked]")) {
     const found = inputs.map((input) => [input, sentence(input)]);
     for (const [input, text] of found) mark(input, text, template.dataset.title);
     const wrong = found.filter(([, text]) => text !== "");
-    if (wrong.length === 0) return;
-    event.preventDefault();
-    summarise(template, wrong);
+    if (wrong.length > 0) {
+      event.preventDefault();
+      summarise(template, wrong);
+    } else if (event.timeStamp - (sentAt.get(form) ?? -Infinity) < TWICE) {
+      event.preventDefault();
+    } else {
+      sentAt.set(form, event.timeStamp);
+    }
   });
 }
 
