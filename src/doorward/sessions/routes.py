@@ -68,7 +68,7 @@ class SessionRoutes:
                 answers={204: Answer("Ended"), **problems(401, 403, 404)},
                 parameters=(SESSION_IN_PATH,),
             ),
-            Operation("POST", "/sign-out", self.post_sign_out, Access.OPTIONAL, "Sign out", reads=FORM),
+            Operation("POST", "/sign-out", self.post_sign_out, Access.SIGNED_IN, "Sign out", reads=FORM),
         )
 
     async def get_current(self, call: Call) -> Response:
@@ -95,9 +95,8 @@ class SessionRoutes:
         return self._signed_out(no_content()) if session_id == current.id else no_content()
 
     async def post_sign_out(self, call: Call) -> Response:
-        """Sign out from a page; harmless when already signed out."""
-        if call.session is not None:
-            await self._end(call, call.session.id)
+        """Sign out from a page. Whose session has ended meanwhile is shown the sign-in page."""
+        await self._end(call, call.signed_in.id)
         return self._signed_out(redirect("/"))
 
     async def _end(self, call: Call, session_id: str) -> None:
