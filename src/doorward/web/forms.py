@@ -12,7 +12,7 @@ class FormField:
     """One field of a form; `label`, `hint`, `error` and `messages` are gettext msgids with %(name)s places.
 
     `attributes` are HTML constraints (minlength, maxlength, min, max, step, pattern), and `json` where the text must be
-    JSON; lengths count code points. A checkbox is ticked when `value` is "true". `error` is empty when nothing is wrong.
+    JSON; lengths count code points. A checkbox is ticked when `value` is "true". `error` is empty when all is well.
     """
 
     name: str
