@@ -1,4 +1,7 @@
-"""`make bench`: every figure is a ratio of two measurements of one run on one machine; none can fail a build."""
+"""`make bench`: figures are ratios of two measurements of one run on one machine, but for `directory` and `start`.
+
+None can fail a build.
+"""
 
 import argparse
 import asyncio
@@ -13,7 +16,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
-from bench import directory, load, servers, sign_in
+from bench import directory, load, servers, sign_in, start
 from doorward.adapters.argon2 import Argon2Hasher
 
 CONNECTIONS = 32
@@ -143,6 +146,7 @@ SECTIONS: dict[str, Callable[[float], None]] = {
     "together": together,
     "sign-in": sign_in.main,
     "directory": directory.main,
+    "start": start.main,
 }
 
 if __name__ == "__main__":
