@@ -63,7 +63,7 @@ def serving(data: Path) -> Iterator[str]:
     """A server until the block ends; its address."""
     command = [sys.executable, "-m", "doorward.cli", "serve", "--port", "0", "--data", str(data)]
     command += ["--config", str(CONFIG)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:  # noqa: S603  our own
         try:
             yield next(found[0] for line in server.stdout or () if (found := re.search(r"http://localhost:\d+", line)))
         finally:
