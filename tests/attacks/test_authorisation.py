@@ -18,10 +18,25 @@ from tests.http.conftest import FITNESS, PASSWORD, Visitor, World, running
 from tests.support.attack import NOBODY, OPERATOR, UNSAFE, audited, call, dump, name_of, path_of, route_table
 
 OPEN = {  # what strangers may call; a new one has to be added here on purpose
-    "GET /", "GET /.well-known/jwks.json", "GET /api/docs", "GET /api/openapi.json", "GET /livez", "GET /problems/{code}", "GET /readyz",
-    "GET /setup/{token}", "GET /sign-in", "GET /sign-up", "POST /api/sessions", "POST /api/users", "POST /api/users/authenticate",
-    "POST /csp-reports", "POST /preferences", "POST /setup/{token}", "POST /sign-in",  "POST /sign-up",
-}  # fmt: skip
+    "GET /",
+    "GET /.well-known/jwks.json",
+    "GET /api/docs",
+    "GET /api/openapi.json",
+    "GET /livez",
+    "GET /problems/{code}",
+    "GET /readyz",
+    "GET /setup/{token}",
+    "GET /sign-in",
+    "GET /sign-up",
+    "POST /api/sessions",
+    "POST /api/users",
+    "POST /api/users/authenticate",
+    "POST /csp-reports",
+    "POST /preferences",
+    "POST /setup/{token}",
+    "POST /sign-in",
+    "POST /sign-up",
+}
 PRIVATE: dict[str, Any] = {"dob": "1990-12-10", "email": "ada@example.org", "tracking": [1], "secret": "mine"}
 
 
