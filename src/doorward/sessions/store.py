@@ -11,6 +11,8 @@ from doorward.sessions.model import Session
 from doorward.sql import Row, Statement, Work
 from doorward.sql.tables import known_device, revocation, session, users
 
+REVOCATIONS_AT_ONCE = 1_000
+
 _COLUMNS = (
     session.c.id,
     session.c.user_id,
@@ -79,16 +81,10 @@ _INSERT_REVOCATION = Statement(
     insert(revocation).values(kind=p("kind"), id=p("id"), at=p("at")).returning(revocation.c.seq)
 )
 _LIST_REVOCATIONS = Statement(
-    select(revocation.c.seq, revocation.c.kind, revocation.c.id, revocation.c.at)
+    select(revocation.c.seq, revocation.c.kind, revocation.c.id)
     .where(revocation.c.seq > p("seq"))
     .order_by(revocation.c.seq)
-    .limit(10_000)
-)
-_LIST_REVOCATIONS_SINCE = Statement(
-    select(revocation.c.seq, revocation.c.kind, revocation.c.id, revocation.c.at)
-    .where(revocation.c.at > p("since"))
-    .order_by(revocation.c.seq)
-    .limit(10_000)
+    .limit(REVOCATIONS_AT_ONCE)
 )
 _LAST_REVOCATION = Statement(select(func.coalesce(func.max(revocation.c.seq), 0)))
 _DELETE_OLD_REVOCATIONS = Statement(delete(revocation).where(revocation.c.at < p("before")).returning(revocation.c.seq))
@@ -209,14 +205,9 @@ def insert_revocation(kind: str, subject: str, at: Instant, committed: Callable[
     yield _INSERT_REVOCATION(kind=kind, id=subject, at=at).then(committed)
 
 
-def list_revocations(after_seq: int) -> Work[list[tuple[int, str, str, Instant]]]:
-    """Revocations later than a sequence number, as (seq, kind, id, at)."""
-    return [_revocation(row) for row in (yield _LIST_REVOCATIONS(seq=after_seq))]
-
-
-def list_revocations_since(since: Instant) -> Work[list[tuple[int, str, str, Instant]]]:
-    """Revocations later than an instant, for databases whose sequences commit out of order."""
-    return [_revocation(row) for row in (yield _LIST_REVOCATIONS_SINCE(since=since))]
+def list_revocations(after_seq: int) -> Work[list[tuple[int, str, str]]]:
+    """Revocations later than a sequence number, as (seq, kind, id), the lowest REVOCATIONS_AT_ONCE of them."""
+    return [(int(row[0]), str(row[1]), str(row[2])) for row in (yield _LIST_REVOCATIONS(seq=after_seq))]
 
 
 def find_last_revocation() -> Work[int]:
@@ -274,7 +265,3 @@ def _session(row: Row) -> Session:
     values[4] = tuple(json.loads(values[4]))  # roles
     values[7] = tuple(json.loads(values[7]))  # amr
     return Session(*values)
-
-
-def _revocation(row: Row) -> tuple[int, str, str, Instant]:
-    return int(row[0]), str(row[1]), str(row[2]), int(row[3])
