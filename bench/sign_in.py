@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.directory import USERS, fill, report, sample
@@ -57,7 +58,7 @@ async def measure(data: DataDir) -> None:
         digest = await timed.hash(PASSWORD)
         found = []
         for user_id in await asyncio.to_thread(sample, data.database, SIGN_INS):
-            await services.db.write(lambda user_id=user_id: services.passwords.set_password(user_id, digest))
+            await services.db.write(partial(services.passwords.set_password, user_id, digest))
             found.append(await one(services, timed, user_id))
         await services.sessions.stop()
     print(f"{USERS:,} users; milliseconds, {'':7}median      p99      max")

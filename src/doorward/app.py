@@ -30,6 +30,7 @@ from doorward.config import Settings
 from doorward.datadir import DataDir
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.errors import Problem
+from doorward.kernel.instant import SECOND
 from doorward.kernel.limits import Limits, load_limits
 from doorward.kernel.startup import StartRefused
 from doorward.ports import Clock, Database, Limiter, Sealer
@@ -48,6 +49,7 @@ from doorward.web.openapi import describe_api
 from doorward.web.origins import Site
 from doorward.web.pages import Pages
 from doorward.web.routing import JSON, Operation
+from doorward.web.seldom import Seldom
 from doorward.web.system import LIVE, SystemRoutes, fixed_lane, static_lanes
 
 PURGE_EVERY_SECONDS = 600
@@ -249,7 +251,8 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
     async def database_answers() -> None:
         await services.db.search(migrate.find_version())
 
-    system = SystemRoutes(gate, {"database": database_answers}, services.keys.jwks, api_document)
+    violations = Seldom("csp_violation", services.clock)
+    system = SystemRoutes(gate, {"database": database_answers}, services.keys.jwks, api_document, violations)
     found.extend(
         (
             *SignUpRoutes(gate, services.sign_up, cookies, schema).operations(),
@@ -272,7 +275,9 @@ async def find_session(services: Services, transport: str, secret: str) -> Sessi
         return await services.sessions.find(secret, "cookie")
     if secret.count(".") == 2:  # noqa: PLR2004  a JWS has three parts (RFC 7515 §7.1)
         claims = services.tokens.verify(secret, services.csrf.site.public_url)
-        return await services.sessions.find_by_id(claims.sid)
+        session = await services.sessions.find_by_id(claims.sid)
+        # Proving anew who one is replaces the session's secret, and with it every JWT made before (ASVS 7.2.4).
+        return session if session is not None and session.auth_time // SECOND == claims.auth_time else None
     return await services.sessions.find(secret, "bearer")
 
 

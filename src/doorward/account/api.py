@@ -210,13 +210,17 @@ class UsersApi:
     async def get_user(self, call: Call) -> Response:
         """One user, with what the caller may see."""
         if call.session is None:
-            user = await self.account.users.find(call.path("id"))
+            user = await self.account.users.find(call.path_id("id"))
             if user is None or user.status != "active":
                 raise NotFound
             return json_response(self.schema.visible(user, "public"))
-        if self.directory_open == "off" and call.path("id") != call.session.user_id and ADMIN not in call.session.roles:
+        if (
+            self.directory_open == "off"
+            and call.path_id("id") != call.session.user_id
+            and ADMIN not in call.session.roles
+        ):
             raise NotFound(reason="directory is off")
-        return self._answer(call, await self.account.find(session_of(call), call.path("id")))
+        return self._answer(call, await self.account.find(session_of(call), call.path_id("id")))
 
     async def get_me(self, call: Call) -> Response:
         """Oneself."""
@@ -225,7 +229,9 @@ class UsersApi:
 
     async def put_user(self, call: Call) -> Response:
         """Change a record; own, or anybody's for an administrator."""
-        return self._answer(call, await self.account.update(session_of(call), call.path("id"), call.body, call.caller))
+        return self._answer(
+            call, await self.account.update(session_of(call), call.path_id("id"), call.body, call.caller)
+        )
 
     async def put_me(self, call: Call) -> Response:
         """Change one's own record."""
@@ -234,7 +240,7 @@ class UsersApi:
 
     async def delete_user(self, call: Call) -> Response:
         """Delete a record."""
-        return await self._delete(call, call.path("id"))
+        return await self._delete(call, call.path_id("id"))
 
     async def delete_me(self, call: Call) -> Response:
         """Delete one's own record."""
@@ -248,9 +254,11 @@ class UsersApi:
             for name in call.body
             if name not in _PASSWORD_FIELDS
         ]
-        for name in _PASSWORD_FIELDS:
-            if not isinstance(call.body.get(name), str):
-                errors.append(FieldError(name, "required", msgid("Enter a password")))
+        errors += [
+            FieldError(name, "required", msgid("Enter a password"))
+            for name in _PASSWORD_FIELDS
+            if not isinstance(call.body.get(name), str)
+        ]
         if errors:
             raise Invalid(errors)
         token = await self.account.change_password(

@@ -160,10 +160,10 @@ class AccountRoutes:
     async def post_end(self, call: Call) -> Response:
         """End one session; one that is gone already is as good as ended."""
         session = session_of(call)
-        if call.path("id") not in {other.id for other in await self.sessions.list_of(session.user_id)}:
+        if call.path_id("id") not in {other.id for other in await self.sessions.list_of(session.user_id)}:
             return redirect("/account/sessions?ended=1")
-        await self.sessions.end(call.path("id"), session.user_id, call.caller)
-        return redirect("/sign-in" if call.path("id") == session.id else "/account/sessions?ended=1")
+        await self.sessions.end(call.path_id("id"), session.user_id, call.caller)
+        return redirect("/sign-in" if call.path_id("id") == session.id else "/account/sessions?ended=1")
 
     async def post_end_others(self, call: Call) -> Response:
         """End every session but this one."""

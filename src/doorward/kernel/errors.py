@@ -106,11 +106,21 @@ class NotSignedIn(Problem):
 
     status, code, title = 401, "not_signed_in", "You are not signed in"
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """RFC 9110 §15.5.2: a 401 names a way in."""
+        return {"WWW-Authenticate": "Bearer"}
+
 
 class InvalidCredentials(Problem):
     """One answer for every failed sign-in, whatever the reason (C16)."""
 
     status, code, title = 401, "invalid_credentials", "The name or the password is not right"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """RFC 9110 §15.5.2: a 401 names a way in."""
+        return {"WWW-Authenticate": "Bearer"}
 
 
 class Forbidden(Problem):

@@ -32,9 +32,20 @@ _LOCAL_PART = re.compile(r"""[^\s@<>()\[\]\\,;:"]+""")
 _LABEL = re.compile(r"[^\W_](?:[\w-]{0,61}[^\W_])?")
 
 
+NORMALISED_LONGEST = 1_024  # code points; NFC makes at most four of them one
+
+
+def normal_form(text: str) -> str:
+    """Unicode NFC, but for texts too long to be a password or a name in any form, which stay as they are.
+
+    Normalising takes a time that grows with the square of a run of combining marks: 60 kB of them take a second.
+    """
+    return text if len(text) > NORMALISED_LONGEST else unicodedata.normalize("NFC", text)
+
+
 def normalise_password(text: str) -> str:
     """Unicode NFC and nothing else: case, spaces and look-alikes all count (NIST SP 800-63B §3.1.1.2; C4)."""
-    return unicodedata.normalize("NFC", text)
+    return normal_form(text)
 
 
 def uid_key(text: str) -> str:

@@ -1,12 +1,13 @@
 """HTTP of sessions: the current one, the list, the end."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from starlette.responses import Response
 from starlette.types import Scope, Send
 
-from doorward.kernel.errors import Forbidden
+from doorward.kernel.errors import Forbidden, NotFound
 from doorward.kernel.instant import SECOND, to_rfc3339
 from doorward.sessions.devices import describe
 from doorward.sessions.model import Session, SignedIn
@@ -84,19 +85,21 @@ class SessionRoutes:
 
     async def delete_current(self, call: Call) -> Response:
         """Sign out."""
-        await self._end(call, session_of(call).id)
+        with suppress(NotFound):  # ended by somebody else since the gate
+            await self._end(call, session_of(call).id)
         return self._signed_out(no_content())
 
     async def delete_session(self, call: Call) -> Response:
         """End one session of the caller's own."""
         current = session_of(call)
-        session_id = current.id if call.path("id") == "current" else call.path("id")
+        session_id = call.path_id("id")
         await self._end(call, session_id)
         return self._signed_out(no_content()) if session_id == current.id else no_content()
 
     async def post_sign_out(self, call: Call) -> Response:
         """Sign out from a page. Whose session has ended meanwhile is shown the sign-in page."""
-        await self._end(call, call.signed_in.id)
+        with suppress(NotFound):
+            await self._end(call, call.signed_in.id)
         return self._signed_out(redirect("/"))
 
     async def _end(self, call: Call, session_id: str) -> None:

@@ -13,7 +13,7 @@ from doorward.kernel.assurance import Proof
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import InvalidCredentials, NotFound
 from doorward.kernel.ids import new_id, new_token
-from doorward.kernel.instant import MINUTE, Instant
+from doorward.kernel.instant import MINUTE, SECOND, Instant
 from doorward.kernel.limits import DeviceLimit
 from doorward.ports import Clock, Database
 from doorward.sessions import store
@@ -178,7 +178,9 @@ class Sessions:
     def rotate(self, session: Session, caller: Caller, now: Instant) -> Work[str]:
         """Give a session a new secret after its user proved anew who they are; the old one is dead (ASVS 7.2.4)."""
         token = (BEARER_PREFIX if session.transport == "bearer" else "") + new_token()
-        if not (yield from store.update_token(session.id, token_digest(token), now)):
+        # A second later at least: JWTs name the instant by its second, and those made before must stop working.
+        auth_time = max(now, session.auth_time + SECOND)
+        if not (yield from store.update_token(session.id, token_digest(token), auth_time)):
             raise NotFound(reason="session ended meanwhile")
         yield from self._revoke("session", session.id, now)
         yield from self.audit.record(

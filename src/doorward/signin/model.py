@@ -1,6 +1,6 @@
 """What someone sends to sign in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from doorward.kernel.msgid import msgid
 from doorward.sessions import Transport
 
 MAX_IDENTIFIER = 320
+NO_PASSWORD = msgid("Enter your password")
 NO_IDENTIFIER = msgid("Enter your username or e-mail address")
 
 
@@ -25,26 +26,43 @@ class Credentials:
         return f"Credentials(identifier={self.identifier!r}, transport={self.transport!r})"
 
 
-def decode_credentials(body: Mapping[str, Any], identifier_field: str = "identifier") -> Credentials:
+def decode_credentials(
+    body: Mapping[str, Any], identifier_field: str = "identifier", *, with_transport: bool = False
+) -> Credentials:
     """Read credentials from a JSON object or a form. Raises Invalid naming every bad field."""
-    allowed = {identifier_field, "password", "transport"}
-    errors = [
-        FieldError(name, "unknown_field", msgid("This field is not known here")) for name in body if name not in allowed
-    ]
-    texts: dict[str, str] = {}
-    for name, asked in ((identifier_field, NO_IDENTIFIER), ("password", msgid("Enter your password"))):
-        value = body.get(name)
-        if value is None or value == "":
-            errors.append(FieldError(name, "required", asked))
-        elif not isinstance(value, str):
-            errors.append(FieldError(name, "wrong_type", msgid("This must be text")))
-        elif len(value) > MAX_IDENTIFIER and name == identifier_field:
-            errors.append(FieldError(name, "too_long", msgid("This is too long")))
-        else:
-            texts[name] = value
-    transport = body.get("transport", "cookie")
+    asked = {identifier_field: NO_IDENTIFIER, "password": NO_PASSWORD}
+    texts, errors = _texts(body, asked, also=("transport",) if with_transport else ())
+    if len(texts.get(identifier_field, "")) > MAX_IDENTIFIER:
+        errors.append(FieldError(identifier_field, "too_long", msgid("This is too long")))
+    transport: Transport = body.get("transport", "cookie") if with_transport else "cookie"
     if transport not in ("cookie", "bearer"):
         errors.append(FieldError("transport", "out_of_range", msgid("Choose cookie or bearer")))
     if errors:
         raise Invalid(errors)
     return Credentials(texts[identifier_field], texts["password"], transport)
+
+
+def decode_password(body: Mapping[str, Any]) -> str:
+    """Read the password of someone who is known already. Raises Invalid naming every bad field."""
+    texts, errors = _texts(body, {"password": NO_PASSWORD})
+    if errors:
+        raise Invalid(errors)
+    return texts["password"]
+
+
+def _texts(
+    body: Mapping[str, Any], asked: Mapping[str, str], also: Sequence[str] = ()
+) -> tuple[dict[str, str], list[FieldError]]:
+    """The asked fields that are texts, and what is wrong with the others. `asked`: name -> what to say without it."""
+    unknown = [name for name in body if name not in asked and name not in also]
+    errors = [FieldError(name, "unknown_field", msgid("This field is not known here")) for name in unknown]
+    texts: dict[str, str] = {}
+    for name, missing in asked.items():
+        value = body.get(name)
+        if value is None or value == "":
+            errors.append(FieldError(name, "required", missing))
+        elif not isinstance(value, str):
+            errors.append(FieldError(name, "wrong_type", msgid("This must be text")))
+        else:
+            texts[name] = value
+    return texts, errors

@@ -11,7 +11,7 @@ from doorward.kernel.errors import Problem
 from doorward.kernel.instant import SECOND
 from doorward.kernel.msgid import msgid
 from doorward.sessions import SessionCookies, session_of
-from doorward.signin.model import NO_IDENTIFIER, Credentials, decode_credentials
+from doorward.signin.model import NO_IDENTIFIER, Credentials, decode_credentials, decode_password
 from doorward.signin.service import SignIn, Welcome
 from doorward.tokens import AccessTokens
 from doorward.web.forms import FormField
@@ -101,7 +101,7 @@ class SignInRoutes:
 
     async def post_session(self, call: Call) -> Response:
         """Sign in."""
-        welcome = await self._sign_in(call, decode_credentials(call.body))
+        welcome = await self._sign_in(call, decode_credentials(call.body, with_transport=True))
         session, token = welcome.signed_in.session, welcome.signed_in.token
         answer: dict[str, Any] = session.as_json(self.gate.csrf.token_for_session(session.id))
         answer["password_change"] = welcome.change_wanted
@@ -131,8 +131,7 @@ class SignInRoutes:
     async def post_reauthenticate(self, call: Call) -> Response:
         """Prove anew who one is."""
         session = session_of(call)
-        sent = decode_credentials({"identifier": session.uid, **call.body})
-        token = await self.sign_in.reauthenticate(session, sent.password, call.caller)
+        token = await self.sign_in.reauthenticate(session, decode_password(call.body), call.caller)
         answer = session.as_json(self.gate.csrf.token_for_session(session.id))
         answer["auth_time"] = self.sign_in.clock.now() // SECOND
         if session.transport == "bearer":
@@ -188,8 +187,8 @@ class SignInRoutes:
     async def post_confirm(self, call: Call) -> Response:
         """Confirm from the form, and go back to where it was asked."""
         session = session_of(call)
-        sent = decode_credentials({"identifier": session.uid, "password": call.form_text("password")})
-        token = await self.sign_in.reauthenticate(session, sent.password, call.caller)
+        password = decode_password({"password": call.form_text("password")})
+        token = await self.sign_in.reauthenticate(session, password, call.caller)
         response = redirect(local_path(call.form_text("next"), "/account"))
         self.cookies.attach_token(response, session, token)
         return response

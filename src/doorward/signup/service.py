@@ -16,6 +16,7 @@ from doorward.sql import Work
 from doorward.users import NewUser, User, UsersService
 
 SIGN_UP = "sign-up"
+TAKEN = "taken"
 PASSWORD = "password"  # noqa: S105  the name of a field
 
 
@@ -37,7 +38,14 @@ class SignUp:
 
         Raises Invalid naming every bad field, a taken handle among them; RateLimited; Unavailable.
         """
-        new, password = await self.check(body)
+        try:
+            new, password = await self.check(body)
+        except Invalid as invalid:
+            if any(error.code == TAKEN for error in invalid.errors):
+                # Each name that an answer gives away costs a place, so that nobody reads the list of members here.
+                async with await self._admit(caller):
+                    raise
+            raise
         async with await self._admit(caller):
             return await self.create(new, password, caller, replaced=replaced)
 
@@ -59,7 +67,7 @@ class SignUp:
             errors.extend(invalid.errors)
         uid = body.get("uid")
         if isinstance(uid, str) and not any(error.field == "uid" for error in errors) and await self.users.taken(uid):
-            errors.append(FieldError("uid", "taken", msgid("This username is taken; choose another")))
+            errors.append(FieldError("uid", TAKEN, msgid("This username is taken; choose another")))
         password = body.get(PASSWORD)
         errors.extend(self._password_errors(password, profile))
         if errors or new is None or not isinstance(password, str):

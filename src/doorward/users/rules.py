@@ -60,7 +60,7 @@ class Rule:
 
 def length(value: str) -> int:
     """Code points after NFC, as people and our pages' scripts count them."""
-    return len(unicodedata.normalize("NFC", value))
+    return len(text.normal_form(value))
 
 
 # Core fields -------------------------------------------------------------------------------------------------------

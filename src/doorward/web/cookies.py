@@ -1,5 +1,6 @@
 """Cookies: one place decides their names and attributes (C33; ASVS 3.3)."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from starlette.requests import cookie_parser
@@ -35,8 +36,8 @@ class Cookies:
         """Parse a Cookie header; a name sent twice is dropped: the first may be a planted twin (RFC 6265bis §8)."""
         if not header:
             return {}
-        names = [part.split("=", 1)[0].strip() for part in header.split(";")]
-        return {name: value for name, value in cookie_parser(header).items() if names.count(name) == 1}
+        sent = Counter(part.split("=", 1)[0].strip() for part in header.split(";"))
+        return {name: value for name, value in cookie_parser(header).items() if sent[name] == 1}
 
     def put(self, response: Response, name: str, value: str, max_age_seconds: int) -> None:
         """Set a cookie that scripts cannot read."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
@@ -20,6 +20,7 @@ from doorward.web.headers import complete
 from doorward.web.origins import Site
 from doorward.web.problems import Internal
 from doorward.web.routing import Access, Call, Operation, json_response
+from doorward.web.seldom import Seldom
 
 Lane: TypeAlias = Callable[[Scope, Send, str], Awaitable[bool]]
 """Answers a request at once and says True, or leaves it untouched and says False."""
@@ -35,6 +36,7 @@ class Front:
         """`lanes`: exact paths answered before the router."""
         self._gate = gate
         self._site: Site = gate.site
+        self._ignored = Seldom("forwarding_header_ignored", gate.clock)
         self._lanes = lanes
         self.operations = tuple(operations)
         self._router = Router(
@@ -61,6 +63,8 @@ class Front:
         scope["doorward.caller"] = self._caller(scope, request_id)
         try:
             await self._router(scope, receive, send_complete)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
         except Exception:
             _log.exception("unforeseen", request_id=request_id, method=scope["method"])
             if started:
@@ -82,7 +86,7 @@ class Front:
     async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         problem: Problem = NotFound() if scope["method"] in _METHODS else MethodNotAllowed(_METHODS)
         operation = _stand_in(scope["path"], problem)
-        response = await self._gate.handle(operation, Request(scope, receive), caller_of(scope))
+        response = await self._gate.handle(operation, Request(scope, receive), caller_of(scope), problem)
         await response(scope, receive, send)
 
     def _caller(self, scope: Scope, request_id: str) -> Caller:
@@ -95,6 +99,8 @@ class Front:
                 user_agent = value.decode("latin-1")
         peer = scope["client"][0] if scope.get("client") else "local"
         forwarded_for = ",".join(hops) if hops else None
+        if forwarded_for is not None and not self._site.trusts(peer):
+            self._ignored.warn(peer=peer, hint="list the proxy in [server] trusted_proxies, if it is yours")
         return Caller(self._site.client_address(peer, forwarded_for), (user_agent or "")[:400], request_id)
 
 
@@ -107,10 +113,11 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        operation = self._methods.get(method)
+        operation, refusal = self._methods.get(method), None
         if operation is None:
-            operation = _stand_in(scope["path"], MethodNotAllowed(sorted(self._methods)))
-        response = await self._gate.handle(operation, Request(scope, receive), caller_of(scope))
+            refusal = MethodNotAllowed(sorted(self._methods))
+            operation = _stand_in(scope["path"], refusal)
+        response = await self._gate.handle(operation, Request(scope, receive), caller_of(scope), refusal)
         await response(scope, receive, send)
 
 

@@ -28,6 +28,7 @@ from doorward.kernel.errors import (
     UnsupportedMediaType,
 )
 from doorward.kernel.instant import SECOND
+from doorward.kernel.msgid import msgid
 from doorward.ports import Clock
 from doorward.web.cookies import PREFERENCE_SECONDS, VISIT_SECONDS, Cookies
 from doorward.web.csrf import FIELD, HEADER, STALE, Csrf, sent_by_browser
@@ -35,7 +36,7 @@ from doorward.web.forms import FormField
 from doorward.web.origins import Site
 from doorward.web.pages import Pages
 from doorward.web.problems import problem_response
-from doorward.web.routing import FORM, JSON, Access, Call, Operation, Preferences, SignedIn, redirect
+from doorward.web.routing import FORM, JSON, MERGE_PATCH, Access, Call, Operation, Preferences, SignedIn, redirect
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 ADMIN = "admin"
@@ -60,8 +61,13 @@ class Gate:
     find_session: Present
     clock: Clock
 
-    async def handle(self, operation: Operation, request: Request, caller: Caller) -> Response:
-        """Run one operation. Every Problem becomes an answer here."""
+    async def handle(
+        self, operation: Operation, request: Request, caller: Caller, refusal: Problem | None = None
+    ) -> Response:
+        """Run one operation. Every Problem becomes an answer here.
+
+        `refusal`: the answer, whoever asks and whatever proof they lack; a page then still knows who is signed in.
+        """
         cookies = self.cookies.read(request.headers.get("cookie"))
         visit = cookies.get(self.cookies.visit) or secrets.token_urlsafe(24)
         call = Call(
@@ -70,6 +76,10 @@ class Gate:
         try:
             # Each step keeps what it learnt, so that a refused form comes back with what was typed.
             call = replace(call, body=await _read(request, operation))
+            if refusal is not None:
+                with suppress(Problem):
+                    call = await self._identified(operation, call)
+                raise refusal
             call = await self._identified(operation, call)
             _check_access(operation, call.session)
             if request.method not in SAFE:
@@ -82,26 +92,28 @@ class Gate:
         return response
 
     async def _identified(self, operation: Operation, call: Call) -> Call:
-        session = None if operation.access is Access.ANYONE else await self._session(call)
+        session = None if operation.access is Access.ANYONE else await self._session(operation, call)
         if session is None:
             return call
         return replace(call, session=session, csrf_token=self.csrf.token_for_session(session.id))
 
-    async def _session(self, call: Call) -> SignedIn | None:
-        headers = call.request.headers
-        authorization = headers.get("authorization")
-        if authorization is not None:  # cookies are then ignored altogether
-            scheme, _, secret = authorization.partition(" ")
-            if scheme.lower() != "bearer" or not secret:
-                raise NotSignedIn(reason="authorization scheme is not bearer")
-            session = await self.find_session("bearer", secret.strip())
-            if session is None:
-                raise NotSignedIn(reason="bearer token is not live")
-            if session.transport == "bearer" and sent_by_browser(headers):
-                raise Forbidden("Tokens for programs are not accepted from a browser", reason="bearer from browser")
-            return session
+    async def _session(self, operation: Operation, call: Call) -> SignedIn | None:
+        scheme, _, secret = call.request.headers.get("authorization", "").partition(" ")
+        # On pages any other scheme is that of a proxy in front; browsers send it along with our cookie.
+        if scheme and not (operation.is_page and scheme.lower() != "bearer"):
+            return await self._bearer(call, scheme, secret.strip())  # cookies are then ignored altogether
         token = call.cookies.get(self.cookies.session)
         return await self.find_session("cookie", token) if token else None
+
+    async def _bearer(self, call: Call, scheme: str, secret: str) -> SignedIn:
+        if scheme.lower() != "bearer" or not secret:
+            raise NotSignedIn(reason="authorization scheme is not bearer")
+        session = await self.find_session("bearer", secret)
+        if session is None:
+            raise NotSignedIn(reason="bearer token is not live")
+        if session.transport == "bearer" and sent_by_browser(call.request.headers):
+            raise Forbidden(msgid("Tokens for programs are not accepted from a browser"), reason="bearer from browser")
+        return session
 
     def _check_csrf(self, operation: Operation, call: Call, headers: Mapping[str, str]) -> None:
         if "authorization" in headers and not operation.is_page:
@@ -127,8 +139,11 @@ class Gate:
             )
         path = call.request.url.path
         if isinstance(problem, NotSignedIn):
-            back = path if call.request.method in SAFE else "/account"
-            return redirect(f"/sign-in?next={quote(back)}")
+            back = path if call.request.method in SAFE and operation.access is not Access.OPTIONAL else "/account"
+            response = redirect(f"/sign-in?next={quote(back)}")
+            if self.cookies.session in call.cookies:
+                self.cookies.drop(response, self.cookies.session)
+            return response
         if isinstance(problem, ReauthenticationNeeded):
             return redirect(f"/confirm?next={quote(path)}")
         # A body that cannot be read is refused before its sender is known; most forms are then nobody's to show.
@@ -249,7 +264,7 @@ async def _read(request: Request, operation: Operation) -> Mapping[str, Any]:
         raise UnsupportedMediaType("Send the body without a content encoding")
     if operation.reads == FORM:
         return _form(media_type, body)
-    if media_type.strip().lower() not in {JSON, "application/merge-patch+json"} or "utf-16" in parameters.lower():
+    if media_type.strip().lower() not in {JSON, MERGE_PATCH} or "utf-16" in parameters.lower():
         raise UnsupportedMediaType
     document = strict_json.loads(body)
     if not isinstance(document, dict):

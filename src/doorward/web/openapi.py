@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from doorward import __version__
-from doorward.web.routing import JSON, Access, Operation
-from doorward.web.schemas import PROBLEM
+from doorward.web.routing import JSON, MERGE_PATCH, Access, Answer, Operation
+from doorward.web.schemas import PROBLEM, problems
 
 _SECURITY: Mapping[Access, Sequence[Mapping[str, list[str]]]] = {
     Access.ANYONE: (),
@@ -51,25 +51,38 @@ def _describe(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "tags": [operation.tag],
         "security": list(_SECURITY[operation.access]),
-        "responses": {str(status): _answer(a.description, a.schema) for status, a in operation.answers.items()},
+        "responses": {str(status): _answer(answer) for status, answer in sorted(_answers(operation).items())},
     }
     if operation.description:
         described["description"] = operation.description
     if operation.parameters:
         described["parameters"] = list(operation.parameters)
     if operation.reads == JSON:
-        content = {JSON: {"schema": operation.body_schema or {"type": "object"}}}
+        kinds = (JSON, MERGE_PATCH) if operation.method == "PATCH" else (JSON,)
+        content = {kind: {"schema": operation.body_schema or {"type": "object"}} for kind in kinds}
         described["requestBody"] = {"required": operation.method != "DELETE", "content": content}
     return described
 
 
-def _answer(description: str, schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    if schema is None:
-        return {"description": description}
-    if schema is PROBLEM:
+def _answers(operation: Operation) -> Mapping[int, Answer]:
+    """What the operation names, and what follows from its kind: the gate refuses for all of them alike."""
+    implied: set[int] = set()
+    if operation.access is not Access.ANYONE:
+        implied |= {401, 403, 503}  # an unusable Authorization header; a program's token in a browser
+    if operation.method not in {"GET", "HEAD"}:
+        implied |= {403, 503}
+    if operation.reads is not None:
+        implied |= {400, 413, 415}
+    return {**problems(*sorted(implied)), **operation.answers}
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    if answer.schema is None:
+        return {"description": answer.description}
+    if answer.schema is PROBLEM:
         problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
-        return {"description": description, "content": {"application/problem+json": problem}}
-    return {"description": description, "content": {JSON: {"schema": schema}}}
+        return {"description": answer.description, "content": {"application/problem+json": problem}}
+    return {"description": answer.description, "content": {answer.media_type: {"schema": answer.schema}}}
 
 
 def _operation_id(operation: Operation) -> str:

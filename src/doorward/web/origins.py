@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 Network = IPv4Network | IPv6Network
 # Browsers read a backslash as a slash, drop tabs and newlines, and take // for another host: only printable ASCII, no
 # backslash, and no slash after the first.
 _LOCAL_PATH = re.compile(r"/(?![/])[!-\[\]-~]{0,2000}")
+_USUAL_PORTS = {"http": 80, "https": 443}
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -27,12 +28,14 @@ class Site:
     def at(cls, public_url: str, trusted_proxies: tuple[str, ...] = ()) -> "Site":
         """`public_url` such as https://id.example.org, without a path. On loopback all its names are one origin."""
         parts = urlsplit(public_url)
-        port = f":{parts.port}" if parts.port is not None else ""
-        hosts = _LOOPBACK_NAMES if parts.hostname in {"localhost", "127.0.0.1", "::1"} else (parts.netloc,)
-        suffix = port if hosts is _LOOPBACK_NAMES else ""
+        host = parts.hostname or ""
+        port = "" if parts.port in {None, _USUAL_PORTS.get(parts.scheme)} else f":{parts.port}"
+        # As browsers write an origin: lower case, and no port where it is the usual one (RFC 6454 §6.2).
+        own = f"[{host}]" if ":" in host else host
+        names = _LOOPBACK_NAMES if own in _LOOPBACK_NAMES else (own,)
         return cls(
-            public_url=f"{parts.scheme}://{parts.netloc}",
-            origins=frozenset(f"{parts.scheme}://{host}{suffix}" for host in hosts),
+            public_url=f"{parts.scheme}://{own}{port}",
+            origins=frozenset(f"{parts.scheme}://{name}{port}" for name in names),
             trusted_proxies=tuple(ip_network(network) for network in trusted_proxies),
         )
 
@@ -43,29 +46,27 @@ class Site:
 
     def client_address(self, peer: str, forwarded_for: str | None) -> str:
         """The sender's address: the socket's, or the nearest one a trusted proxy vouches for (C13)."""
-        if forwarded_for is None or not self._trusts(peer):
+        if forwarded_for is None or not self.trusts(peer):
             return peer
         for hop in reversed([part.strip() for part in forwarded_for.split(",")]):
-            if not _is_address(hop):
+            if _address(hop) is None:
                 return peer
-            if not self._trusts(hop):
+            if not self.trusts(hop):
                 return hop
         return peer
 
-    def _trusts(self, address: str) -> bool:
-        return (
-            bool(self.trusted_proxies)
-            and _is_address(address)
-            and any(ip_address(address) in network for network in self.trusted_proxies)
-        )
+    def trusts(self, address: str) -> bool:
+        """Whether this is a proxy whose word counts; on a dual-stack socket IPv4 peers come as ::ffff:a.b.c.d."""
+        found = _address(address) if self.trusted_proxies else None
+        return found is not None and any(found in network for network in self.trusted_proxies)
 
 
-def _is_address(text: str) -> bool:
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        ip_address(text)
+        found = ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
 
 
 def local_path(target: str | None, default: str) -> str:

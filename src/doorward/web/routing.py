@@ -5,6 +5,7 @@ gets a `Call` that has passed every check, calls one service function and encode
 whatever a service refuses travels as a `Problem` to the one translator.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,11 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import Malformed, NotSignedIn, Problem
+from doorward.kernel.errors import Malformed, NotFound, NotSignedIn, Problem
 from doorward.kernel.instant import Instant
 
 BODY_LIMIT = 16 * 1024
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -102,6 +105,13 @@ class Call:
         """A place in the path, as text."""
         return str(self.request.path_params[name])
 
+    def path_id(self, name: str) -> str:
+        """An id in the path; raises NotFound for what cannot be one (RFC 9562 §4, as we write them)."""
+        given = self.path(name)
+        if not _ID.fullmatch(given):
+            raise NotFound(reason="no id")
+        return given
+
     @property
     def query(self) -> Mapping[str, str]:
         """The query parameters; raises Malformed when one is given twice (C44)."""
@@ -128,6 +138,7 @@ class Answer:
 
     description: str
     schema: JsonSchema | None = None
+    media_type: str = JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from inspect import isabstract
 from typing import Any
 
 import msgspec
-import structlog
 from starlette.responses import Response
 from starlette.types import Scope, Send
 
@@ -16,10 +15,10 @@ from doorward.web.gate import Gate
 from doorward.web.headers import RawHeader, prepared
 from doorward.web.routing import Access, Answer, Call, Operation, json_response, no_content
 from doorward.web.schemas import STRING, problems, record
+from doorward.web.seldom import Seldom
 
 IMMUTABLE = b"public, max-age=31536000, immutable"
 JWKS_CACHE = b"public, max-age=300"
-_log = structlog.get_logger("doorward.web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,7 @@ class SystemRoutes:
     checks: Mapping[str, Callable[[], Awaitable[None]]]
     jwks: Callable[[], bytes]
     api_document: Callable[[], Mapping[str, Any]]
+    csp_violations: Seldom
 
     def operations(self) -> Sequence[Operation]:
         """Health, keys, description."""
@@ -60,7 +60,7 @@ class SystemRoutes:
                 Access.ANYONE,
                 "Public signing keys (RFC 7517)",
                 "System",
-                answers={200: Answer("A JWK Set", {"type": "object"})},
+                answers={200: Answer("A JWK Set", {"type": "object"}, "application/jwk-set+json")},
             ),
             Operation(
                 "GET",
@@ -117,7 +117,7 @@ class SystemRoutes:
 
     async def post_csp_report(self, call: Call) -> Response:
         """A browser refused something on a page of ours: worth knowing, never worth much space."""
-        _log.warning("csp_violation", request_id=call.caller.request_id, address=call.caller.address)
+        self.csp_violations.warn(address=call.caller.address)
         return no_content()
 
 
