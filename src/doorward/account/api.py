@@ -121,7 +121,7 @@ class UsersApi:
                 "Users",
                 JSON,
                 _DELETE_BODY,
-                answers={204: Answer("Deleted"), **problems(401, 403, 429)},
+                answers={204: Answer("Deleted"), **problems(401, 403, 409, 429)},
             ),
             Operation(
                 "PUT",
