@@ -23,6 +23,7 @@ HEAD_BYTES: Final = 16 * 1024
 HEAD_FIELDS: Final = 100
 HEAD_SECONDS: Final = 10  # from the connection or the first byte to the end of the head
 BODY_SECONDS: Final = 30
+UNREAD_SECONDS: Final = 30
 BUSY_RETRY_SECONDS: Final = 5
 
 
@@ -61,6 +62,7 @@ class Bounds:
     connections: int
     head_seconds: float = HEAD_SECONDS
     body_seconds: float = BODY_SECONDS
+    unread_seconds: float = UNREAD_SECONDS
 
 
 class GuardedHttp(HttpToolsProtocol):
@@ -78,6 +80,7 @@ class GuardedHttp(HttpToolsProtocol):
         self._answer = MALFORMED
         self._allowed: float | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """Start the clock; at the limit make room or refuse."""
@@ -87,8 +90,9 @@ class GuardedHttp(HttpToolsProtocol):
             self._refuse(FULL)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clocks."""
         self._set_deadline(None)
+        self._stop_waiting_for_reader()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -125,6 +129,38 @@ class GuardedHttp(HttpToolsProtocol):
         self._next_in_chunk = True
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """It is answered, and the connection perhaps closed behind it."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._wait_for_reader()
+
+    def pause_writing(self) -> None:
+        """The client takes no more for now."""
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_waiting_for_reader()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No further request came."""
+        self._close()
+
+    def shutdown(self) -> None:
+        """The server stops."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self._wait_for_reader()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for another request; one already closing gives no place away a second time."""
+        return self.timeout_keep_alive_task is not None and not self.transport.is_closing()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's signature
         """Answer what cannot be parsed."""
         self._refuse(self._answer)
@@ -156,7 +192,7 @@ class GuardedHttp(HttpToolsProtocol):
         self._deadline = None
         answered = not self._in_head and self.cycle.response_complete
         if answered or self.scope is None:
-            self.transport.close()  # told already, or never sent a byte: a browser's spare connection
+            self._close()  # told already, or never sent a byte: a browser's spare connection
         else:
             self._refuse(TOO_SLOW)
 
@@ -170,11 +206,24 @@ class GuardedHttp(HttpToolsProtocol):
             # Bytes in the middle of another answer would be read as part of it.
             self.transport.write(b"" if cycle.response_started else answer)
             cycle.disconnected = True
+        self._close()
+
+    def _close(self) -> None:
         self.transport.close()
+        self._wait_for_reader()
+
+    def _wait_for_reader(self) -> None:
+        # Closing waits until all is sent, which is never when the client does not read.
+        if self._unread is None:
+            self._unread = self.loop.call_later(self._bounds.unread_seconds, self.transport.abort)
+
+    def _stop_waiting_for_reader(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _close_an_idle_one(self) -> bool:
-        idle = (c for c in self.connections if isinstance(c, GuardedHttp) and c.timeout_keep_alive_task is not None)
-        other = next(idle, None)
+        other = next((c for c in self.connections if isinstance(c, GuardedHttp) and c.is_idle), None)
         if other is not None:
-            other.transport.close()
+            other.timeout_keep_alive_handler()
         return other is not None
