@@ -64,7 +64,8 @@ class UsersApi:
         user = Answer("The user, as far as the caller may see", self.schema.json_schema("user"))
         changes = self.schema.json_schema("update")
         reading = Access.OPTIONAL if self.directory_open == "public" else Access.SIGNED_IN
-        written = {200: user, **problems(400, 401, 403, 404, 413, 415)}
+        written = {200: user, **problems(400, 401, 403, 413, 415)}
+        others_written = {**written, **problems(404)}
         merge = "Fields that are absent stay as they are. `id` may be sent when it equals the path."
         return (
             Operation(
@@ -159,7 +160,7 @@ class UsersApi:
                 JSON,
                 changes,
                 BODY_LIMIT,
-                written,
+                others_written,
                 (_ID,),
                 merge,
             ),
@@ -173,7 +174,7 @@ class UsersApi:
                 JSON,
                 changes,
                 BODY_LIMIT,
-                written,
+                others_written,
                 (_ID,),
                 merge,
             ),
