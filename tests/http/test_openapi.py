@@ -1,0 +1,277 @@
+"""The API's description: valid OpenAPI 3.1, complete, and true of every answer (ASVS 15.1, 4.1)."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from doorward.web.routing import JSON, Operation
+from tests.http.conftest import PASSWORD, Visitor, World
+from tests.support.attack import NOBODY, OPERATOR, call, path_of, route_table
+from tests.support.json_schema import faults, resolve, schema_faults
+
+METHODS = {"get", "put", "post", "delete", "patch"}
+NEW = "another quite different phrase"
+RARE = {"503", "429", "409"}  # each has tests of its own
+
+
+@dataclass
+class Described:
+    """The document, and what was seen of the answers that it describes."""
+
+    document: Mapping[str, Any]
+    operations: tuple[Operation, ...]
+    seen: set[tuple[str, str, str]] = field(default_factory=set)
+
+    def operation(self, method: str, path: str) -> tuple[str, Mapping[str, Any]]:
+        """The described operation that answers a request; exact paths go before those with places."""
+        for template in sorted(self.document["paths"], key=lambda template: "{" in template):
+            if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) and method in self.document["paths"][template]:
+                return template, self.document["paths"][template][method]
+        raise AssertionError(f"{method} {path} is not described")
+
+    def check(self, answer: httpx.Response) -> httpx.Response:
+        """An answer is one of those described."""
+        method, path = answer.request.method.lower(), answer.request.url.path
+        template, operation = self.operation(method, path)
+        status = str(answer.status_code)
+        assert status in operation["responses"], (method, path, answer.text)
+        self.seen.add((method, template, status))
+        content = operation["responses"][status].get("content")
+        if content is None:
+            assert answer.content == b"", (method, path)
+            return answer
+        kind = answer.headers["content-type"].split(";")[0]
+        assert kind in content, (method, path, kind)
+        assert list(faults(answer.json(), content[kind]["schema"], self.document)) == [], (method, path, status)
+        return answer
+
+    def check_body(self, method: str, path: str, body: Any) -> None:
+        """A body that was accepted is one of those described."""
+        _, operation = self.operation(method.lower(), path)
+        schema = operation["requestBody"]["content"][JSON]["schema"]
+        assert list(faults(body, schema, self.document)) == [], (method, path)
+
+
+@pytest.fixture
+async def described(world: World) -> Described:
+    document = (await world.visitor().get("/api/openapi.json")).json()
+    return Described(document, tuple(route_table(world)))
+
+
+def described_operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_the_document_is_openapi(described: Described) -> None:
+    document = described.document
+    assert re.fullmatch(r"3\.1\.\d", document["openapi"])
+    assert set(document["info"]) >= {"title", "version"}
+    assert set(document) <= {"openapi", "info", "servers", "tags", "paths", "components", "security", "externalDocs"}
+    tags, schemes = {tag["name"] for tag in document["tags"]}, document["components"]["securitySchemes"]
+    ids = [operation["operationId"] for _, _, operation in described_operations(document)]
+    assert len(ids) == len(set(ids))
+    for path, method, operation in described_operations(document):
+        where = f"{method} {path}"
+        assert path.startswith("/"), where
+        assert method in METHODS, where
+        assert operation["summary"], where
+        assert set(operation["tags"]) <= tags, where
+        assert {name for wanted in operation["security"] for name in wanted} <= set(schemes), where
+        places = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "path" and p["required"]}
+        assert places == set(re.findall(r"\{(\w+)\}", path)), where
+        assert all(parameter["in"] in {"path", "query", "header"} for parameter in operation.get("parameters", ()))
+        assert operation["responses"], where
+        for status, answer in operation["responses"].items():
+            assert re.fullmatch("[2345]\\d\\d", status), where
+            assert answer["description"], where
+    for where, schema in schemas(document):
+        assert list(schema_faults(schema)) == [], where
+        if "$ref" in schema:
+            assert resolve(schema["$ref"], document), where
+
+
+def schemas(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every schema, with where it stands."""
+    yield from document["components"]["schemas"].items()
+    for path, method, operation in described_operations(document):
+        for parameter in operation.get("parameters", ()):
+            yield f"{method} {path} {parameter['name']}", parameter["schema"]
+        contents = [operation.get("requestBody", {}).get("content", {})]
+        contents += [answer.get("content", {}) for answer in operation["responses"].values()]
+        for content in contents:
+            for kind, media in content.items():
+                yield f"{method} {path} {kind}", media["schema"]
+
+
+async def test_it_names_exactly_what_runs(world: World, described: Described) -> None:
+    named = {(method.upper(), path) for path, method, _ in described_operations(described.document)}
+    assert named == {(one.method, one.path) for one in described.operations if not one.is_page}
+    for operation in described.operations:
+        if not operation.is_page:
+            answer = await call(world.visitor(), operation)
+            assert answer.status_code != 405
+            assert answer.status_code != 404 or "{" in operation.path
+    for path, methods in described.document["paths"].items():
+        real = re.sub(r"\{\w+\}", NOBODY, path)
+        for method in METHODS - set(methods):
+            answer = await world.visitor().http.request(method.upper(), real)
+            assert answer.status_code == 405, (method, path)
+            assert {allowed.strip().lower() for allowed in answer.headers["allow"].split(",")} == set(methods)
+
+
+async def test_every_plain_and_every_broken_request_gets_a_described_answer(world: World, described: Described) -> None:
+    for number, operation in enumerate(described.operations):
+        if operation.is_page:
+            continue
+        member, stranger = world.visitor(f"198.51.100.{number + 1}"), world.visitor()
+        await member.sign_up(f"member-{number}")
+        proof = {"x-csrf-token": member.csrf}
+        for visitor in (stranger, member):
+            described.check(await call(visitor, operation, authorization="Bearer x"))
+            described.check(await call(visitor, operation, sec_fetch_site="same-origin", authorization="Basic x"))
+            if operation.reads == JSON or operation.method != "GET":
+                described.check(await call(visitor, operation, origin="https://evil.example"))
+            for content, kind in ((b"[", JSON), (b"[]", JSON), (b"x" * 100_000, JSON), (b"x", "text/plain")):
+                if operation.reads == JSON:
+                    headers = {"content-type": kind, **proof}
+                    described.check(
+                        await visitor.http.request(
+                            operation.method, path_of(operation), content=content, headers=headers
+                        )
+                    )
+        body = {"identifier": f"member-{number}", "password": PASSWORD, "transport": "bearer"}
+        token = (await stranger.post("/api/sessions", body)).json()["token"]
+        described.check(await call(stranger, operation, authorization=f"Bearer {token}", sec_fetch_site="same-origin"))
+        described.check(await call(member, operation))
+        described.check(await call(member, operation, x_csrf_token=member.csrf))
+
+
+Send = Callable[..., Awaitable[Any]]
+
+
+async def accepted(world: World, described: Described) -> None:
+    """One whole life over the API."""
+    ada, eve, program = world.visitor(), world.visitor(), world.visitor()
+
+    async def send(visitor: Visitor, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        answer = described.check(await visitor.send(method, path, body, headers=headers))
+        if body is not None and answer.status_code < 300:
+            described.check_body(method, path, body)
+        return answer.json() if answer.content else None
+
+    new = {"uid": "ada", "name": "Ada", "password": PASSWORD, "email": "ada@example.org", "dob": "1990-12-10",
+           "tracking": {"steps": [1, 2.5, None]}, "motto": "on"}  # fmt: skip
+    user = await send(ada, "POST", "/api/users", new)
+    await send(ada, "POST", "/api/users", new)
+    await ada.learn_csrf()
+    other = await send(eve, "POST", "/api/users", {"uid": "eve", "name": "Eve", "password": PASSWORD})
+    await eve.learn_csrf()
+    await send(ada, "GET", "/api/users/me")
+    await send(ada, "PATCH", "/api/users/me", {"name": "Ada L.", "email": None, "dob": None})
+    await send(ada, "PUT", f"/api/users/{user['id']}", {"id": user["id"], "exercise": []})
+    await send(ada, "PUT", "/api/users/me", {"motto": "off"})
+    await send(ada, "PATCH", f"/api/users/{user['id']}", {"secret": None})
+    await send(eve, "PATCH", f"/api/users/{user['id']}", {"name": "Mallory"})
+    await send(eve, "GET", f"/api/users/{user['id']}")
+    await send(eve, "GET", f"/api/users/{NOBODY}")
+    for query in ("", "?sort=-coins&limit=1", "?sort=name", "?limit=0", "?sort=secret", "?cursor=x"):
+        await send(eve, "GET", f"/api/users{query}")
+    await send(eve, "DELETE", f"/api/users/{user['id']}")
+    bearer = {"identifier": "ada", "password": PASSWORD, "transport": "bearer"}
+    token = (await send(program, "POST", "/api/sessions", bearer))["token"]
+    await send(program, "GET", "/api/sessions/current", authorization=f"Bearer {token}")
+    change = {"current_password": PASSWORD, "new_password": NEW}
+    await send(program, "PUT", "/api/users/me/password", change, authorization=f"Bearer {token}")
+    await send(eve, "PUT", "/api/users/me/password", change)
+    await eve.sign_in("eve", NEW)
+    await send(world.visitor(), "PUT", "/api/users/me/password", change)
+    assert (await ada.sign_in("ada", NEW)).status_code == 201
+    bearer["password"] = NEW
+    token = (await send(program, "POST", "/api/sessions", bearer))["token"]
+    path = "/api/sessions/current/reauthenticate"
+    await send(program, "POST", path, {"password": NEW}, authorization=f"Bearer {token}")
+    await send(ada, "POST", path, {"password": NEW})
+    await send(ada, "POST", path, {"password": "wrong"})
+    await send(ada, "POST", "/api/sessions", {"identifier": "ada", "password": "wrong"})
+    await send(ada, "POST", "/api/sessions", {"identifier": "ada", "password": NEW})
+    await send(world.visitor(), "POST", "/api/users/authenticate", {"uid": "ada", "password": NEW})
+    await send(world.visitor(), "POST", "/api/users/authenticate", {"uid": "ada", "password": "wrong"})
+    await ada.learn_csrf()
+    sessions = (await send(ada, "GET", "/api/sessions"))["data"]
+    await send(ada, "DELETE", f"/api/sessions/{next(row['id'] for row in sessions if not row['current'])}")
+    await send(ada, "DELETE", f"/api/sessions/{NOBODY}")
+    for path in ("/livez", "/readyz", "/.well-known/jwks.json", "/api/openapi.json"):
+        await send(program, "GET", path)
+    await deletions(world, send, ada, eve, user["id"], other["id"])
+
+
+async def deletions(world: World, send: Send, ada: Visitor, eve: Visitor, ada_id: str, eve_id: str) -> None:
+    program = world.visitor()
+    await world.services.users.set_roles(eve_id, ["admin"], None, OPERATOR)
+    await eve.sign_in("eve", NEW)
+    for method, body in (("PATCH", {"name": "Nobody"}), ("PUT", {"name": "Nobody"}), ("DELETE", None)):
+        await send(eve, method, f"/api/users/{NOBODY}", body)
+    await send(eve, "DELETE", "/api/users/me")  # the last administrator
+    await send(eve, "DELETE", f"/api/users/{eve_id}")
+    await send(eve, "GET", f"/api/users/{ada_id}")
+    await send(eve, "PATCH", f"/api/users/{ada_id}", {"coins": 5, "uid": "ada2"})
+    await send(eve, "DELETE", "/api/sessions/current")
+    await send(ada, "DELETE", "/api/users/me", {"password": NEW})
+    await eve.sign_in("eve", NEW)
+    third = await send(program, "POST", "/api/users", {"uid": "third", "name": "Third", "password": NEW})
+    await send(eve, "DELETE", f"/api/users/{third['id']}")
+
+
+async def test_a_whole_life_gets_described_answers_and_sees_every_described_success(
+    world: World, described: Described
+) -> None:
+    await accepted(world, described)
+    successes = {
+        (method, path, status)
+        for path, method, operation in described_operations(described.document)
+        for status in operation["responses"]
+        if status.startswith("2")
+    }
+    assert successes <= described.seen
+
+
+async def test_every_described_refusal_happens(world: World, described: Described) -> None:
+    await test_every_plain_and_every_broken_request_gets_a_described_answer(world, described)
+    await accepted(world, described)
+    unseen = {
+        (method, path, status)
+        for path, method, operation in described_operations(described.document)
+        for status in operation["responses"]
+        if (method, path, status) not in described.seen and status not in RARE
+    }
+    assert unseen == set()
+
+
+async def test_what_is_not_described_is_refused(world: World, described: Described) -> None:
+    for number, operation in enumerate(described.operations):
+        schema = operation.body_schema or {}
+        if operation.reads != JSON or schema.get("additionalProperties", True) is not False:
+            continue
+        visitor = world.visitor(f"198.51.100.{number + 1}")
+        user = await visitor.sign_up(f"member-{number}")
+        good = {"uid": f"new-{number}", "name": "New", "identifier": f"member-{number}"}
+        body = {name: good.get(name, PASSWORD) for name in schema.get("required", ())}
+        path = path_of(operation, id=user["id"])
+        answer = await visitor.send(operation.method, path, {**body, "not_described": 1})
+        assert answer.status_code == 400, path
+        assert [error["field"] for error in answer.json()["errors"]] == ["not_described"]
+
+
+async def test_problems_have_the_page_that_their_type_names(world: World) -> None:
+    refused = [await world.visitor().get(path) for path in ("/api/users/me", "/api/nothing")]
+    refused.append(await world.visitor().post("/api/users", {}))
+    for answer in refused:
+        page = await world.visitor().get(answer.json()["type"])
+        assert page.status_code == 200
+        assert answer.json()["title"] in page.text
