@@ -40,23 +40,23 @@ class Visitor:
     http: httpx.AsyncClient
     csrf: str = ""
 
-    async def get(self, path: str, **kwargs: Any) -> httpx.Response:  # noqa: ANN401
+    async def get(self, path: str, **kwargs: Any) -> httpx.Response:
         return await self.http.get(path, **kwargs)
 
     def cookie_header(self) -> dict[str, str]:
         """Its cookies as a header, to be replayed by somebody else."""
         return {"cookie": "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())}
 
-    async def send(self, method: str, path: str, json: Any = None, **kwargs: Any) -> httpx.Response:  # noqa: ANN401
+    async def send(self, method: str, path: str, json: Any = None, **kwargs: Any) -> httpx.Response:
         headers = {**({"x-csrf-token": self.csrf} if self.csrf else {}), **kwargs.pop("headers", {})}
         if json is None:
             return await self.http.request(method, path, headers=headers, **kwargs)
         return await self.http.request(method, path, json=json, headers=headers, **kwargs)
 
-    async def post(self, path: str, json: Any = None, **kwargs: Any) -> httpx.Response:  # noqa: ANN401
+    async def post(self, path: str, json: Any = None, **kwargs: Any) -> httpx.Response:
         return await self.send("POST", path, json, **kwargs)
 
-    async def sign_up(self, uid: str, password: str = PASSWORD, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def sign_up(self, uid: str, password: str = PASSWORD, **fields: Any) -> dict[str, Any]:
         """Sign up over JSON; from then on requests carry the session's CSRF token."""
         body = {"uid": uid, "name": f"Name of {uid}", "password": password, **fields}
         answer = await self.http.post("/api/users", json=body)
