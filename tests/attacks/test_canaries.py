@@ -20,6 +20,7 @@ from doorward.config import Settings
 from doorward.datadir import DataDir
 from doorward.testing import MovableClock
 from tests.http.conftest import World, running
+from tests.support.attack import call, path_of, route_table
 from tests.support.logs import restored_logging
 
 PASSWORD = "canary-first-password-of-ada"
@@ -114,3 +115,46 @@ async def test_no_secret_lies_in_the_database(world: World, tmp_path: Path) -> N
     private = next(iter(world.services.keys._keys.values())).jwk.as_dict(private=True)["d"]  # noqa: SLF001  ours
     assert "ada" in dump
     assert [secret for secret in {*secrets.found, str(private)} if secret in dump] == []
+
+
+async def everywhere(world: World) -> list[httpx.Response]:
+    """Send canaries in every place of a request, to every operation; what came back."""
+    marked = {"x-csrf-token": "canary-csrf", "referer": "http://localhost:8000/setup/canary-setup-link"}
+    credentials: tuple[dict[str, str], ...] = ({"authorization": "Bearer canary-bearer"}, {"authorization": "Basic canary-bearer"}, {},
+                   {"cookie": "doorward=canary-cookie; doorward-device=canary-cookie"})  # fmt: skip
+    answers = []
+    for operation in route_table(world):
+        path = path_of(operation, token="canary-setup-link") + "?token=canary-query&password=canary-query"
+        for headers in credentials:
+            visitor = world.visitor()
+            answers.append(await call(visitor, operation, path, **marked, **headers))
+            for kind, body in (
+                ("application/json", json.dumps({"password": WRONG, "identifier": "x"})),
+                ("application/json", json.dumps({"password": WRONG, "uid": "x"})),
+                ("application/json", f'{{"password": "{WRONG}'),
+                ("application/x-www-form-urlencoded", f"password={WRONG}&identifier=x&csrf_token=canary-csrf"),
+                ("text/plain", WRONG),
+            ):
+                sent = {**marked, **headers, "content-type": kind}
+                answers.append(await visitor.http.request(operation.method, path, content=body, headers=sent))
+    return answers
+
+
+@pytest.mark.asvs("16.2.5")
+@pytest.mark.asvs("16.5.1")
+async def test_what_was_sent_as_a_secret_comes_back_nowhere(lines: io.StringIO, world: World, tmp_path: Path) -> None:
+    answers = await everywhere(world)
+    assert len(answers) > 500
+    canaries = ("canary-bearer", "canary-cookie", "canary-csrf", "canary-query", "canary-setup-link", WRONG)
+    for answer in answers:
+        shown = repr(answer.headers.multi_items())
+        if answer.headers.get("content-type", "").startswith("application/"):
+            shown += answer.text
+        found = [canary for canary in canaries if canary in shown]
+        assert found == [], (answer.request.method, answer.request.url, answer.status_code)
+        page = [canary for canary in (*canaries[:3], WRONG) if canary in answer.text]
+        assert page == [], (answer.request.method, answer.request.url, answer.status_code)
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "doorward.db")) as connection:
+        dump = "\n".join(connection.iterdump())
+    assert "authn_login_fail" in dump
+    assert [canary for canary in canaries if canary in dump or canary in lines.getvalue()] == []
