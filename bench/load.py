@@ -1,4 +1,4 @@
-"""A small load generator over plain sockets: as many requests as possible, or so many a second."""
+"""Loads: sign-ins over plain sockets, session checks by wrk and h2load."""
 
 import asyncio
 import re
@@ -16,7 +16,6 @@ import uvloop
 class Tally:
     """What a load has seen. Latencies in seconds."""
 
-    offered: int = 0
     answered: dict[int, int] = field(default_factory=dict)
     latencies: list[float] = field(default_factory=list)
     seconds: float = 0.0
@@ -70,25 +69,15 @@ class _Connection(asyncio.Protocol):
         return await self._waiter
 
 
-async def _run(
-    port: int, requests: Callable[[], bytes], connections: int, seconds: float, per_second: float | None
-) -> Tally:
+async def _run(port: int, requests: Callable[[], bytes], connections: int, seconds: float) -> Tally:
     loop = asyncio.get_running_loop()
     tally = Tally()
     started = time.perf_counter()
     until = started + seconds
-    slots = iter(range(10**12))
 
     async def one() -> None:
         _, connection = await loop.create_connection(_Connection, "127.0.0.1", port)
-        while (now := time.perf_counter()) < until:
-            if per_second is not None:
-                due = started + next(slots) / per_second
-                if due >= until:
-                    return
-                if due > now:
-                    await asyncio.sleep(due - now)
-            tally.offered += 1
+        while time.perf_counter() < until:
             sent = time.perf_counter()
             status = await connection.ask(requests())
             tally.answered[status] = tally.answered.get(status, 0) + 1
@@ -105,19 +94,33 @@ def load(
     *,
     connections: int = 32,
     seconds: float = 5,
-    per_second: float | None = None,
 ) -> Tally:
-    """Send requests for `seconds`; without `per_second` each connection asks again as soon as it is answered."""
-    return uvloop.run(_run(port, requests, connections, seconds, per_second))
+    """Send requests for `seconds`; each connection asks again as soon as it is answered."""
+    return uvloop.run(_run(port, requests, connections, seconds))
 
 
-def wrk(port: int, path: str, header: str, *, connections: int = 32, seconds: float = 5, core: int = 1) -> float:
+def wrk(port: int, path: str, header: str, *, seconds: float, cores: str, connections: int = 32) -> float:
     """Requests a second that wrk gets answered: it is faster than any server in Python, so the server is the bound."""
-    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "-H", header]
-    said = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], check=True, capture_output=True, text=True)
-    if "Non-2xx" in said.stdout:
-        sys.exit(said.stdout)
-    found = re.search(r"Requests/sec:\s+([0-9.]+)", said.stdout)
+    command = ["taskset", "-c", cores, "wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "-H", header]
+    said = _said([*command, f"http://127.0.0.1:{port}{path}"])
+    if "Non-2xx" in said:
+        sys.exit(said)
+    return _figure(r"Requests/sec:\s+([0-9.]+)", said)
+
+
+def h2load(port: int, path: str, header: str, *, seconds: float, per_second: float, connections: int = 64) -> float:
+    """Good answers a second while `per_second` requests are offered, however long answers take."""
+    command = ["h2load", "--h1", "-t1", f"-c{connections}", f"-D{seconds:.0f}", f"--rps={per_second / connections:.3f}"]
+    said = _said([*command, "-H", header, f"http://127.0.0.1:{port}{path}"])
+    return _figure(r"status codes: (\d+) 2xx", said) / _figure(r"finished in ([0-9.]+)s", said)
+
+
+def _said(command: Sequence[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _figure(pattern: str, text: str) -> float:
+    found = re.search(pattern, text)
     return float(found[1]) if found else 0.0
 
 
