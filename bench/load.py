@@ -124,12 +124,6 @@ def _figure(pattern: str, text: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def get(path: str, headers: Sequence[str] = ()) -> bytes:
-    """A GET request as bytes."""
-    lines = [f"GET {path} HTTP/1.1", "host: localhost", *headers, "", ""]
-    return "\r\n".join(lines).encode()
-
-
 def post_json(path: str, body: bytes, headers: Sequence[str] = ()) -> bytes:
     """A JSON POST request as bytes."""
     lines = [

@@ -76,7 +76,7 @@ async def test_every_failed_sign_in_costs_the_same_work(people: World, monkeypat
         return count
 
     services = people.services
-    monkeypatch.setattr(services.hasher, "_matches", counted("hashes", services.hasher._matches))  # noqa: SLF001
+    monkeypatch.setattr(services.hasher, "_matches", counted("hashes", services.hasher._matches))  # noqa: SLF001  the one place where work is done
     monkeypatch.setattr(services.db, "write", counted("writes", services.db.write))
     work = {}
     for kind, (identifier, password) in KINDS.items():

@@ -93,12 +93,12 @@ def _name_in_postgresql(*_: object, **__: object) -> str:
 
 
 @compiles(_KeysWithoutValue, "sqlite")
-def _keys_in_sqlite(element: _KeysWithoutValue, _: SQLCompiler, **__: Any) -> str:  # noqa: ANN401
+def _keys_in_sqlite(element: _KeysWithoutValue, _: SQLCompiler, **__: Any) -> str:  # noqa: ANN401  handed on by SQLAlchemy
     return f"users.id {element.direction}"
 
 
 @compiles(_KeysWithoutValue, "postgresql")
-def _keys_in_postgresql(element: _KeysWithoutValue, compiler: SQLCompiler, **__: Any) -> str:  # noqa: ANN401
+def _keys_in_postgresql(element: _KeysWithoutValue, compiler: SQLCompiler, **__: Any) -> str:  # noqa: ANN401  as above
     return f"{compiler.process(element.value)} {element.direction}, users.id {element.direction}"
 
 
