@@ -120,8 +120,12 @@ async def test_no_secret_lies_in_the_database(world: World, tmp_path: Path) -> N
 async def everywhere(world: World) -> list[httpx.Response]:
     """Send canaries in every place of a request, to every operation; what came back."""
     marked = {"x-csrf-token": "canary-csrf", "referer": "http://localhost:8000/setup/canary-setup-link"}
-    credentials: tuple[dict[str, str], ...] = ({"authorization": "Bearer canary-bearer"}, {"authorization": "Basic canary-bearer"}, {},
-                   {"cookie": "doorward=canary-cookie; doorward-device=canary-cookie"})  # fmt: skip
+    credentials: tuple[dict[str, str], ...] = (
+        {"authorization": "Bearer canary-bearer"},
+        {"authorization": "Basic canary-bearer"},
+        {"cookie": "doorward=canary-cookie; doorward-device=canary-cookie"},
+        {},
+    )
     answers = []
     for operation in route_table(world):
         path = path_of(operation, token="canary-setup-link") + "?token=canary-query&password=canary-query"
