@@ -22,7 +22,7 @@ from doorward.adapters.clock import SystemClock
 from doorward.adapters.database_limiter import DatabaseLimiter
 from doorward.adapters.memory_limiter import MemoryLimiter
 from doorward.adapters.postgres import PostgresDatabase
-from doorward.adapters.sealing import open_sealer
+from doorward.adapters.sealing import open_sealer_of
 from doorward.adapters.sqlite import SqliteDatabase
 from doorward.audit import AuditTrail, Event, Outcome
 from doorward.authenticators import PasswordPolicy, PasswordService
@@ -98,11 +98,10 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """Open the database (creating and upgrading what is missing) and wire the rooms; closes all of it at the end."""
     async with contextlib.AsyncExitStack() as stack:
-        # Before the database: with one there already, a missing key is a lost one and is not made anew.
-        sealer = open_sealer(data.sealing_key, os.environ, create=not data.has_database)
         db = await open_database(settings, data)
         stack.push_async_callback(db.close)
         await migrate.upgrade(db, extra=index_statements(settings.fields, db.dialect))
+        sealer = await open_sealer_of(db, data.sealing_key, os.environ)
         hasher = Argon2Hasher(memory_kib=settings.password.memory_kib, time_cost=settings.password.time_cost)
         stack.callback(hasher.close)
         yield wire(settings, db, hasher, sealer, clock or SystemClock())
@@ -174,6 +173,7 @@ class App:
         self._open_database = open_database
         self._front: Front | None = None
         self.services: Services | None = None
+        self.refused: StartRefused | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection or the lifespan."""
@@ -195,6 +195,7 @@ class App:
             await send({"type": "lifespan.startup.failed", "message": f"{problem.detail} ({problem.reason})"})
             return
         except StartRefused as refused:
+            self.refused = refused
             await send({"type": "lifespan.startup.failed", "message": str(refused)})
             return
         await send({"type": "lifespan.shutdown.complete"})

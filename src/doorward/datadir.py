@@ -45,11 +45,6 @@ class DataDir:
         return self.path / "doorward.db"
 
     @property
-    def has_database(self) -> bool:
-        """Whether an SQLite database was already begun here."""
-        return self.database.exists() and self.database.stat().st_size > 0
-
-    @property
     def sealing_key(self) -> Path:
         """The key that seals secrets at rest, unless the environment holds it."""
         return self.path / "sealing.key"

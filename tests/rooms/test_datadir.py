@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from doorward.adapters.sealing import SealingKeyRefused, open_sealer
 from doorward.datadir import DataDir, DataDirRefused, choose
 
 
@@ -73,14 +72,3 @@ def test_what_people_sign_up_with_is_settled_at_first_start(tmp_path: Path) -> N
     data.settle_identifier("uid")
     with pytest.raises(DataDirRefused, match='"uid" and cannot be used with "email"'):
         data.settle_identifier("email")
-
-
-def test_a_lost_key_is_not_replaced_by_a_new_one(tmp_path: Path) -> None:
-    data = DataDir.open(tmp_path)
-    open_sealer(data.sealing_key, {}, create=not data.has_database)
-    data.database.write_bytes(b"SQLite")
-    open_sealer(data.sealing_key, {}, create=not data.has_database)
-    data.sealing_key.unlink()
-    with pytest.raises(SealingKeyRefused, match="Put the key back"):
-        open_sealer(data.sealing_key, {}, create=not data.has_database)
-    assert not data.sealing_key.exists()

@@ -23,6 +23,7 @@ class Tiny:
     def __init__(self, data: DataDir) -> None:
         self._data = data
         self.services: Services | None = None
+        self.refused: StartRefused | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

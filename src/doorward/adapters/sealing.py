@@ -20,8 +20,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects.postgresql import insert
 
 from doorward.kernel.startup import StartRefused
+from doorward.ports import Database
+from doorward.sql import Statement, Work
+from doorward.sql.tables import setting
 
 KEY_BYTES: Final = 32
 ENVIRONMENT_KEY: Final = "DOORWARD_SEALING_KEY"
@@ -32,6 +37,12 @@ _KEY_ID_BYTES: Final = 8
 _NONCE_BYTES: Final = 12  # 96 bits, NIST SP 800-38D §8.2.2; its bound of 2^32 values holds per purpose
 _HEADER_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES
 _LONGEST_FILE: Final = 1024
+
+_SETTING: Final = "sealing.key_id"
+_FIND_KEY_ID: Final = Statement(select(setting.c.value).where(setting.c.key == _SETTING))
+_INSERT_KEY_ID: Final = Statement(
+    insert(setting).values(key=_SETTING, value=bindparam("key_id")).on_conflict_do_nothing()
+)
 
 
 class SealingKeyRefused(StartRefused):
@@ -95,6 +106,24 @@ class KeyFileSealer:
         return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"doorward/1/{info}".encode()).derive(self.key)
 
 
+async def open_sealer_of(db: Database, path: Path, environ: Mapping[str, str]) -> KeyFileSealer:
+    """The sealer that this database is used with; one that was never used with any takes it for good.
+
+    Raises SealingKeyRefused for another key and for a missing one. A new key is made for a new database only: with
+    another key audit rows could not be verified, and what is sealed could not be opened.
+    """
+    known = await db.read(_find_key_id())
+    sealer = open_sealer(path, environ, create=known is None)
+    if known is None:
+        known = await db.write(lambda: _settle_key_id(sealer.key_id))
+    if known != sealer.key_id:
+        raise SealingKeyRefused(
+            f"The database was used with another sealing key ({known}) than this one ({sealer.key_id}). "
+            f"Put the right key into {path}, or name it in {ENVIRONMENT_FILE}."
+        )
+    return sealer
+
+
 def open_sealer(path: Path, environ: Mapping[str, str], *, create: bool = True) -> KeyFileSealer:
     """The sealer of DOORWARD_SEALING_KEY, of DOORWARD_SEALING_KEY_FILE, or of `path`, which is made when missing.
 
@@ -119,6 +148,17 @@ def open_sealer(path: Path, environ: Mapping[str, str], *, create: bool = True) 
 def new_key() -> str:
     """A key as the file and the environment hold it: 256 random bits, base64url."""
     return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+
+
+def _find_key_id() -> Work[str | None]:
+    rows = yield _FIND_KEY_ID()
+    return str(rows[0][0]) if rows else None
+
+
+def _settle_key_id(key_id: str) -> Work[str | None]:
+    # Of two processes that begin at once the first decides.
+    yield _INSERT_KEY_ID(key_id=key_id)
+    return (yield from _find_key_id())
 
 
 def _create(path: Path) -> None:

@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 
 from doorward.config import Settings
+from doorward.kernel.startup import StartRefused
 from doorward.server.protocol import Bounds, GuardedHttp
 from doorward.server.tls import HANDSHAKE_SECONDS, LOOK_SECONDS, Certificate
 
@@ -24,6 +25,7 @@ STOP_SECONDS: Final = 10  # for answers under way
 KEEP_ALIVE_SECONDS: Final = 10
 KEEP_ALIVE_SECONDS_BEHIND_PROXY: Final = 75  # longer than the 60 s of nginx, so that it never writes into a closing one
 CONNECTIONS: Final = 10_000
+SERVED, FAILED, REFUSED = 0, 1, 2  # exit statuses
 _FILES_FOR_OURSELVES: Final = 200  # database, libraries, logs
 
 Message: TypeAlias = MutableMapping[str, Any]  # of the ASGI specification, as are the next two
@@ -49,11 +51,16 @@ class Services(Protocol):
 
 
 class App(Protocol):
-    """An ASGI application with a lifespan. `services` is there once the lifespan has started."""
+    """An ASGI application with a lifespan. `services` is there once that has started, else perhaps `refused`."""
 
     @property
     def services(self) -> Services | None:
         """The running services."""
+        ...
+
+    @property
+    def refused(self) -> StartRefused | None:
+        """What the operator has to change before it starts; its lifespan told so, too."""
         ...
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -73,7 +80,7 @@ def run(
     certificate: Certificate | None = None,
     stop_on_eof: int | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT; 0 when it served, 1 when it could not start.
+    """Serve until SIGTERM or SIGINT; SERVED, or FAILED or REFUSED when it could not start.
 
     `ready` is awaited once the listeners accept. `stop_on_eof`: a descriptor whose end of file also means stop.
     """
@@ -83,7 +90,9 @@ def run(
         if stop_on_eof is not None:
             runner.get_loop().add_reader(stop_on_eof, server.stop)
         runner.run(server.serve(list(listeners)))
-    return 0 if server.started else 1
+    if server.started:
+        return SERVED
+    return FAILED if app.refused is None else REFUSED
 
 
 def raise_file_limit() -> int:

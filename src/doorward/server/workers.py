@@ -17,7 +17,7 @@ import structlog
 from doorward import log
 from doorward.config import Settings
 from doorward.datadir import DataDir
-from doorward.server.process import STOP_SECONDS, App, run
+from doorward.server.process import FAILED, SERVED, STOP_SECONDS, App, run
 from doorward.server.tls import Certificate
 
 REPLACE_SECONDS: Final = 1.0  # between two starts of one worker: a worker that cannot start must not eat the machine
@@ -48,21 +48,21 @@ class _Worker:
 def supervise(job: Job, greet: Greet) -> int:
     """Run the workers until SIGTERM or SIGINT. `greet` gets the first administrator's link once all are ready.
 
-    Returns 0, or 1 when one could not start at first.
+    Returns SERVED, or the status of one that could not start at first.
     """
     with _signals() as stopping:
         workers = [_start(job, first=number == 0) for number in range(job.settings.server.workers)]
         try:
             links = [_await_ready(worker, stopping) for worker in workers]
             if stopping.poll():
-                return 0
+                return SERVED
             if "" in links:
-                return 1
+                return _status(workers[links.index("")])
             greet(next((link for link in links if link), None))
             _keep_alive(job, workers, stopping)
         finally:
             _stop(workers)
-    return 0
+    return SERVED
 
 
 def certificate_of(settings: Settings) -> Certificate | None:
@@ -103,6 +103,12 @@ def _await_ready(worker: _Worker, stopping: Connection) -> str | None:
     except EOFError:
         return ""
     return link
+
+
+def _status(worker: _Worker) -> int:
+    """The exit status of one that has ended, or is about to."""
+    worker.process.join(STOP_SECONDS)
+    return worker.process.exitcode or FAILED
 
 
 def _keep_alive(job: Job, workers: list[_Worker], stopping: Connection) -> None:
