@@ -24,12 +24,12 @@ from doorward.adapters.memory_limiter import MemoryLimiter
 from doorward.adapters.postgres import PostgresDatabase
 from doorward.adapters.sealing import open_sealer_of
 from doorward.adapters.sqlite import SqliteDatabase
-from doorward.audit import AuditTrail, Event, Outcome
+from doorward.audit import AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import PasswordPolicy, PasswordService
 from doorward.config import Settings
 from doorward.datadir import DataDir
 from doorward.kernel.caller import LOCAL_OPERATOR
-from doorward.kernel.errors import Problem
+from doorward.kernel.errors import Problem, Unavailable
 from doorward.kernel.instant import SECOND
 from doorward.kernel.limits import Limits, load_limits
 from doorward.kernel.startup import StartRefused
@@ -70,6 +70,7 @@ class Services:
     hasher: Argon2Hasher
     limiter: Limiter
     audit: AuditTrail
+    refusals: Refusals
     schema: Schema
     users: UsersService
     directory: Directory
@@ -112,16 +113,17 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     site = Site.at(settings.public_url, settings.server.trusted_proxies)
     csrf = Csrf(site, sealer)
     audit = AuditTrail(sealer, clock)
+    refusals = Refusals(db, clock, audit)
     limits = load_limits(settings.limits)
     limiter = _limiter(settings, limits, db, clock, sealer)
     sessions = Sessions(
-        db, clock, audit, PROFILES[settings.sessions.profile], limits.known_device, csrf.token_for_session
+        db, clock, audit, refusals, PROFILES[settings.sessions.profile], limits.known_device, csrf.token_for_session
     )
     schema = Schema(settings.fields, settings.users.read)
     users = UsersService(db, clock, audit, schema, sessions.revoke_user)
     policy = PasswordPolicy(minimum_length=settings.password.minimum_length)
     passwords = PasswordService(
-        db, clock, hasher, limiter, sealer, audit, policy, limits=limits, fail_device=sessions.fail_device
+        db, clock, hasher, limiter, sealer, audit, refusals, policy, limits=limits, fail_device=sessions.fail_device
     )
     keys = SigningKeys(db, clock, sealer)
     sign_up = SignUp(clock, limiter, users, passwords, sessions, audit)
@@ -133,6 +135,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         hasher=hasher,
         limiter=limiter,
         audit=audit,
+        refusals=refusals,
         schema=schema,
         users=users,
         directory=Directory(db, schema, clock),
@@ -142,7 +145,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         tokens=AccessTokens(keys, site.public_url, clock),
         sign_up=sign_up,
         sign_in=SignIn(db, clock, users, passwords, sessions, audit),
-        account=Account(db, clock, users, passwords, sessions, audit),
+        account=Account(db, clock, users, passwords, sessions, audit, refusals),
         setup=Setup(db, clock, users, sign_up, audit),
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
@@ -186,19 +189,24 @@ class App:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
+        async with contextlib.AsyncExitStack() as stack:
+            if (failure := await self._start(stack)) is not None:
+                await send({"type": "lifespan.startup.failed", "message": failure})
+                return
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> str | None:
+        """Begin to run until `stack` unwinds; what stops us, for the operator."""
         try:
-            async with self.running():
-                await send({"type": "lifespan.startup.complete"})
-                await receive()
+            await stack.enter_async_context(self.running())
         except Problem as problem:
-            # The operator reads this, so the private reason is told.
-            await send({"type": "lifespan.startup.failed", "message": f"{problem.detail} ({problem.reason})"})
-            return
+            return f"{problem.detail} ({problem.reason})"  # the operator reads this, so the private reason is told
         except StartRefused as refused:
             self.refused = refused
-            await send({"type": "lifespan.startup.failed", "message": str(refused)})
-            return
-        await send({"type": "lifespan.shutdown.complete"})
+            return str(refused)
+        return None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Services]:
@@ -211,7 +219,7 @@ class App:
             for name, chore in {"purge": _purge, "keys": _refresh_keys}.items():
                 s.callback(asyncio.create_task(chore(services), name=name).cancel)
             await _note(services, Event.SYS_STARTUP)
-            s.push_async_callback(_note, services, Event.SYS_SHUTDOWN)
+            s.push_async_callback(_note_shutdown, services)
             self.services = services
             self._front = front(services)
             yield services
@@ -289,11 +297,21 @@ async def _note(services: Services, event: Event) -> None:
     )
 
 
+async def _note_shutdown(services: Services) -> None:
+    """Write down what is still only in memory, and that we end. A database that is down keeps nobody here."""
+    await services.refusals.flush()
+    try:
+        await _note(services, Event.SYS_SHUTDOWN)
+    except Unavailable as problem:
+        _log.warning("shutdown_not_recorded", reason=problem.reason)
+
+
 async def _purge(services: Services) -> None:
     """Forget, now and then, what has expired. A failure is logged and tried again: nothing depends on it."""
     while True:
         await asyncio.sleep(PURGE_EVERY_SECONDS)
         try:
+            await services.refusals.flush()
             await services.sessions.purge()
             await services.passwords.purge()
             if isinstance(services.limiter, DatabaseLimiter):

@@ -12,7 +12,7 @@ from werkzeug.security import generate_password_hash
 
 from doorward.adapters.argon2 import Argon2Hasher
 from doorward.adapters.memory_limiter import MemoryLimiter
-from doorward.audit import AuditTrail
+from doorward.audit import AuditTrail, Refusals
 from doorward.authenticators import Correct, KnownDevice, PasswordPolicy, PasswordService
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Invalid, InvalidCredentials, RateLimited, Unavailable
@@ -72,8 +72,18 @@ def build(clock: MovableClock, sealer: Sealer, hasher: CountingHasher, failed_de
     def make(database: Database) -> PasswordService:
         limiter = MemoryLimiter(clock, LIMITS)
         audit = AuditTrail(sealer, clock)
+        refusals = Refusals(database, clock, audit)
         return PasswordService(
-            database, clock, hasher, limiter, sealer, audit, PasswordPolicy(), limits=LIMITS, fail_device=note_device
+            database,
+            clock,
+            hasher,
+            limiter,
+            sealer,
+            audit,
+            refusals,
+            PasswordPolicy(),
+            limits=LIMITS,
+            fail_device=note_device,
         )
 
     return make
@@ -484,7 +494,7 @@ async def test_a_flood_of_refusals_is_audited_once_a_minute_as_a_sum(
     await refused(passwords)
     await refused(passwords)
     clock.advance(0.001)
-    await passwords.purge()
+    await passwords.refusals.flush()
     sums = [
         payload["refused"] for event, _, payload in await audited(passwords) if event == "excess_rate_limit_exceeded"
     ]

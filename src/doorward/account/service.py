@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from doorward.audit import AuditTrail, Event, Outcome
+from doorward.audit import AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import PasswordService
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Forbidden, Invalid, InvalidCredentials, NotFound, NotSignedIn
@@ -27,6 +27,7 @@ class Account:
     passwords: PasswordService
     sessions: Sessions
     audit: AuditTrail
+    refusals: Refusals
 
     async def find(self, session: Session, user_id: str) -> User:
         """A user by id, for whoever may see the directory. Raises NotFound."""
@@ -113,15 +114,12 @@ class Account:
     async def _check_owner(self, session: Session, user_id: str, caller: Caller, verb: str) -> None:
         if user_id == session.user_id or ADMIN in session.roles:
             return
-        await self.db.write(
-            lambda: self.audit.record(
-                Event.AUTHZ_FAIL,
-                Outcome.FAILURE,
-                caller,
-                user_id=user_id,
-                actor_id=session.user_id,
-                session_id=session.id,
-                payload={"verb": verb, "resource": "user"},
-            )
+        await self.refusals.note(
+            Event.AUTHZ_FAIL,
+            caller,
+            {"verb": verb, "resource": "user"},
+            user_id=user_id,
+            actor_id=session.user_id,
+            session_id=session.id,
         )
         raise Forbidden(reason=f"{verb} on somebody else's record")

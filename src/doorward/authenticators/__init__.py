@@ -8,7 +8,6 @@ digests that came from elsewhere, until their first right password.
 from doorward.authenticators.forms import new_password_field, password_field
 from doorward.authenticators.model import ChangeWanted, KnownDevice
 from doorward.authenticators.password import PasswordPolicy
-from doorward.authenticators.refusals import Refusals
 from doorward.authenticators.service import REAUTHENTICATE, SIGN_IN, Correct, PasswordService
 
 __all__ = [
@@ -19,7 +18,6 @@ __all__ = [
     "KnownDevice",
     "PasswordPolicy",
     "PasswordService",
-    "Refusals",
     "new_password_field",
     "password_field",
 ]

@@ -5,11 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from doorward.audit import AuditTrail, Event, Outcome, Payload
+from doorward.audit import AuditTrail, Event, Outcome, Payload, Refusals
 from doorward.authenticators import store
 from doorward.authenticators.model import ChangeWanted, KnownDevice, Refused, StoredPassword
 from doorward.authenticators.password import MAXIMUM_LENGTH, PasswordPolicy
-from doorward.authenticators.refusals import Refusals
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import InvalidCredentials, RateLimited, Unavailable
 from doorward.kernel.instant import SECOND, Instant
@@ -74,16 +73,15 @@ class PasswordService:
     limiter: Limiter
     sealer: Sealer
     audit: AuditTrail
+    refusals: Refusals
     policy: PasswordPolicy
     limits: Limits = field(default_factory=load_limits)
     fail_device: Callable[[str], Work[None]] = _no_device
-    refusals: Refusals = field(init=False)
     _throttle: store.Throttle = field(init=False)
     _under_way: UnderWay = field(default_factory=UnderWay, init=False)
 
     def __post_init__(self) -> None:
         """Build what follows from the figures."""
-        self.refusals = Refusals(self.db, self.clock, self.audit)
         self._throttle = store.Throttle(self.limits.account)
 
     # Setting ----------------------------------------------------------------------------------------------------
@@ -103,8 +101,7 @@ class PasswordService:
         return None if stored is None else stored.change_wanted
 
     async def purge(self) -> None:
-        """Forget failures of long ago, and write down what was refused since the last row about it."""
-        await self.refusals.flush()
+        """Forget failures of long ago."""
         now = self.clock.now()
         while await self.db.write(lambda: store.delete_expired_throttles(now)) == store.PURGE_AT_ONCE:
             pass
@@ -139,7 +136,7 @@ class PasswordService:
         try:
             return await self.limiter.admit(attempt.action, attempt.caller.address)
         except RateLimited as refusal:
-            await self.refusals.note(attempt.action, refusal, attempt.caller)
+            await self.refusals.limited(attempt.action, refusal, attempt.caller)
             raise
 
     async def _try(self, attempt: _Try, password: str) -> Correct:
@@ -163,7 +160,7 @@ class PasswordService:
         try:
             return await self._under_way.enter(attempt.lane, begin)
         except RateLimited as refusal:
-            await self.refusals.note(attempt.action, refusal, attempt.caller)
+            await self.refusals.limited(attempt.action, refusal, attempt.caller)
             raise
 
     def _too_early(self, attempt: _Try, refused: Refused, now: Instant) -> RateLimited:

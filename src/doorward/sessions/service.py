@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from doorward.audit import AuditTrail, Event, Outcome
+from doorward.audit import AuditTrail, Event, Outcome, Refusals
 from doorward.kernel.assurance import Proof
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import InvalidCredentials, NotFound
@@ -42,6 +42,7 @@ class Sessions:
     db: Database
     clock: Clock
     audit: AuditTrail
+    refusals: Refusals
     profile: Profile
     device_limit: DeviceLimit
     csrf_token: Callable[[str], str]
@@ -207,26 +208,20 @@ class Sessions:
 
         def work() -> Work[bool]:
             if not (yield from store.delete_session(session_id, user_id)):
-                yield from self._audit_foreign(session_id, user_id, caller)
                 return False
             yield from self._revoke("session", session_id, now)
             yield from self._audit_end(session_id, user_id, caller, "signed out")
             return True
 
         if not await self.db.write(work):
+            await self._note_foreign(session_id, user_id, caller)
             raise NotFound
 
-    def _audit_foreign(self, session_id: str, user_id: str, caller: Caller) -> Work[None]:
-        found = yield from store.find_by_id(session_id)
+    async def _note_foreign(self, session_id: str, user_id: str, caller: Caller) -> None:
+        found = await self.db.read(store.find_by_id(session_id))
         if found is not None:
-            yield from self.audit.record(
-                Event.AUTHZ_FAIL,
-                Outcome.FAILURE,
-                caller,
-                user_id=found.user_id,
-                actor_id=user_id,
-                payload={"verb": "end", "resource": "session"},
-            )
+            payload = {"verb": "end", "resource": "session"}
+            await self.refusals.note(Event.AUTHZ_FAIL, caller, payload, user_id=found.user_id, actor_id=user_id)
 
     async def end_others(self, user_id: str, kept: str, caller: Caller) -> int:
         """End every session of a user but `kept`; how many."""

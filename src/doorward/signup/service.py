@@ -53,7 +53,7 @@ class SignUp:
         try:
             return await self.limiter.admit(SIGN_UP, caller.address)
         except RateLimited as refusal:
-            await self.passwords.refusals.note(SIGN_UP, refusal, caller)
+            await self.passwords.refusals.limited(SIGN_UP, refusal, caller)
             raise
 
     async def check(self, body: Mapping[str, Any]) -> tuple[NewUser, str]:
