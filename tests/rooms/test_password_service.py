@@ -14,6 +14,8 @@ from doorward.adapters.argon2 import Argon2Hasher
 from doorward.adapters.memory_limiter import MemoryLimiter
 from doorward.audit import AuditTrail, Refusals
 from doorward.authenticators import Correct, KnownDevice, PasswordPolicy, PasswordService
+from doorward.authenticators.model import Refused, Reserved
+from doorward.authenticators.store import Throttle, update_release
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Invalid, InvalidCredentials, RateLimited, Unavailable
 from doorward.kernel.limits import load_limits
@@ -349,6 +351,21 @@ async def test_a_full_hash_queue_is_nobodys_failure(passwords: PasswordService, 
     assert digest == await digest_of(passwords)
 
 
+async def test_a_try_that_could_not_be_looked_at_takes_back_its_own_delay_and_no_other(
+    database: Database, clock: MovableClock
+) -> None:
+    room, now = Throttle(LIMITS.account), clock.now()
+    tries = [await database.write(lambda: room.reserve(b"lane", now)) for _ in range(5)]
+    third, fifth = tries[2], tries[4]
+    assert isinstance(third, Reserved)
+    assert isinstance(fifth, Reserved)
+    clock.advance(0.5)
+    await database.write(lambda: update_release(b"lane", third, clock.now()))
+    assert isinstance(await database.write(lambda: room.reserve(b"lane", clock.now())), Refused)
+    await database.write(lambda: update_release(b"lane", fifth, clock.now()))
+    assert await database.write(lambda: room.reserve(b"lane", clock.now())) == Reserved(4, clock.now())
+
+
 # In parallel ---------------------------------------------------------------------------------------------------------
 
 
@@ -470,6 +487,16 @@ async def test_a_compromised_password_still_opens_and_says_so(passwords: Passwor
     digest = await digest_of(passwords)
     await passwords.db.write(lambda: passwords.set_password(ANNI.id, digest, "compromised"))
     assert (await sign_in(passwords)).change_wanted == "compromised"
+
+
+async def test_a_password_shorter_than_todays_minimum_is_remembered_as_short(
+    passwords: PasswordService,
+) -> None:
+    digest = await digest_of(passwords)
+    passwords.policy = PasswordPolicy(minimum_length=len(RIGHT) + 1)
+    assert (await sign_in(passwords)).change_wanted == "short"
+    assert await passwords.change_wanted(ANNI.id) == "short"
+    assert await digest_of(passwords) == digest
 
 
 async def test_a_new_password_has_to_satisfy_the_policy(passwords: PasswordService) -> None:

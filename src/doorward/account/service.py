@@ -73,7 +73,9 @@ class Account:
         context = [text for text in (user.uid, user.name, user.email) if text]
         self.passwords.policy.check(new, context=context, field="new_password")
         try:
-            correct = await self.passwords.verify(user, user.uid, current, caller, action="reauthenticate")
+            correct = await self.passwords.verify(
+                user, user.uid, current, caller, action="reauthenticate", failure=Event.AUTHN_PASSWORD_CHANGE_FAIL
+            )
         except InvalidCredentials as refusal:
             wrong = FieldError("current_password", "wrong", msgid("This is not your current password"))
             raise Invalid([wrong], reason=refusal.reason) from None

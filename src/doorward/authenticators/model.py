@@ -29,9 +29,13 @@ class KnownDevice:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """A try that may go on; it counts as a failure until it has succeeded. `failures`: in a row, this one included."""
+    """A try that may go on; it counts as a failure until it has succeeded.
+
+    `failures`: in a row, this one included. `not_before`: when it allows the next one.
+    """
 
     failures: int
+    not_before: Instant
 
 
 @dataclass(frozen=True, slots=True)

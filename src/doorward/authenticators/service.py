@@ -7,7 +7,7 @@ from typing import Final
 
 from doorward.audit import AuditTrail, Event, Outcome, Payload, Refusals
 from doorward.authenticators import store
-from doorward.authenticators.model import ChangeWanted, KnownDevice, Refused, StoredPassword
+from doorward.authenticators.model import ChangeWanted, KnownDevice, Refused, Reserved, StoredPassword
 from doorward.authenticators.password import MAXIMUM_LENGTH, PasswordPolicy
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import InvalidCredentials, RateLimited, Unavailable
@@ -27,7 +27,8 @@ REAUTHENTICATE: Final = "reauthenticate"
 class Correct:
     """A right password. Run `succeeded` in the transaction that acts on it.
 
-    `failures`: wrong tries in a row before this one. `change_wanted`: why its owner should choose another.
+    `failures`: tries in a row before this one that were wrong, or still under way. `change_wanted`: why its owner
+    should choose another.
     """
 
     user: User
@@ -37,25 +38,28 @@ class Correct:
     _new_digest: str | None = field(repr=False)
 
     def succeeded(self) -> Work[None]:
-        """Replace a weak digest, and make sure that the password has not been changed since it was verified.
+        """Replace a weak digest, and keep why another password is wanted.
 
+        Makes sure that the password has not been changed since it was verified.
         Raises InvalidCredentials if it has: else a session could begin with the old one after the others were ended.
         """
         user_id = self.user.id
-        if self._new_digest is not None:
-            yield from store.update_digest(user_id, self._stored.digest, self._new_digest, self.change_wanted)
+        old, new = self._stored.digest, self._new_digest or self._stored.digest
+        if new != old or self.change_wanted != self._stored.change_wanted:
+            yield from store.update_digest(user_id, old, new, self.change_wanted)
         if (yield from store.find_set_at(user_id)) != self._stored.set_at:
             raise InvalidCredentials(reason="password changed meanwhile")
 
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """One try: what for, by whom, and in which lane its failures are counted."""
+    """One try: what for, by whom, what its failure is recorded as, and in which lane failures are counted."""
 
     action: str
     user: User | None
     caller: Caller
     device: KnownDevice | None
+    failure: Event
     lane: bytes
 
 
@@ -117,14 +121,16 @@ class PasswordService:
         *,
         device: KnownDevice | None = None,
         action: str = SIGN_IN,
+        failure: Event = Event.AUTHN_LOGIN_FAIL,
     ) -> Correct:
         """Check a password; with `user` None, do the same work for nobody (ASVS 6.3.8; C16).
 
+        `action`: whose limits apply and where failures are counted; `failure`: what one is recorded as.
         Raises InvalidCredentials for every failure, after its audit row is durable; RateLimited; Unavailable. A known
         device of the user has a count of its own and does not ask for a place in the buckets that strangers can fill.
         """
         own = self._own_device(device, user)
-        attempt = _Try(action, user, caller, own, self._lane_of(action, user, identifier, own))
+        attempt = _Try(action, user, caller, own, failure, self._lane_of(action, user, identifier, own))
         if own is not None:
             return await self._try(attempt, password)
         async with await self._admit(attempt) as admission:
@@ -140,22 +146,22 @@ class PasswordService:
             raise
 
     async def _try(self, attempt: _Try, password: str) -> Correct:
-        failures = await self._reserve(attempt)
+        reserved = await self._reserve(attempt)
         try:
-            return await self._judge(attempt, normalise_password(password), failures)
+            return await self._judge(attempt, normalise_password(password), reserved)
         finally:
             self._under_way.end(attempt.lane)
 
-    async def _reserve(self, attempt: _Try) -> int:
-        """Count a failure in advance; how many in a row. Tries that may yet succeed are waited for, not refused."""
+    async def _reserve(self, attempt: _Try) -> Reserved:
+        """Count a failure in advance. Tries that may yet succeed are waited for, not refused."""
 
-        async def begin() -> int:
+        async def begin() -> Reserved:
             now = self.clock.now()
             outcome = await self.db.write(lambda: self._throttle.reserve(attempt.lane, now))
             if isinstance(outcome, Refused):
                 raise Full(attempt.lane, self._too_early(attempt, outcome, now))
             self._under_way.begin(attempt.lane)
-            return outcome.failures
+            return outcome
 
         try:
             return await self._under_way.enter(attempt.lane, begin)
@@ -169,27 +175,27 @@ class PasswordService:
         seconds = -(-(refused.not_before - now) // SECOND)
         return RateLimited(shown, retry_after_seconds=seconds, reason="too many failures for this name")
 
-    async def _judge(self, attempt: _Try, normal: str, failures: int) -> Correct:
+    async def _judge(self, attempt: _Try, normal: str, reserved: Reserved) -> Correct:
         user = attempt.user
-        stored, verified = await self._look(attempt, normal)
+        stored, verified = await self._look(attempt, normal, reserved)
         if user is None or stored is None or not verified.right or user.status != "active":
             reason = _reason(user, stored, is_right=verified.right)
-            await self.db.write(lambda: self._fail(attempt, reason, failures))
+            await self.db.write(lambda: self._fail(attempt, reason, reserved.failures))
             raise InvalidCredentials(reason=reason)
         change_wanted = stored.change_wanted or ("short" if self.policy.is_short(normal) else None)
         new_digest = await self._stronger(normal) if verified.outdated else None
         # At once and not with the session: tries of the same owner may be waiting for the outcome of this one.
         await self.db.write(lambda: store.delete_throttles([attempt.lane]))
-        return Correct(user, change_wanted, failures - 1, stored, new_digest)
+        return Correct(user, change_wanted, reserved.failures - 1, stored, new_digest)
 
-    async def _look(self, attempt: _Try, normal: str) -> tuple[StoredPassword | None, Verified]:
+    async def _look(self, attempt: _Try, normal: str, reserved: Reserved) -> tuple[StoredPassword | None, Verified]:
         """Compare; the same look-up and the same hash for a user who is not there."""
         try:
             stored = await self.db.read(store.find_password("" if attempt.user is None else attempt.user.id))
             is_too_long = len(normal) > MAXIMUM_LENGTH
             return stored, await self.hasher.verify(None if stored is None or is_too_long else stored.digest, normal)
         except Unavailable:
-            await self._release(attempt)
+            await self._release(attempt, reserved)
             raise
 
     async def _stronger(self, normal: str) -> str | None:
@@ -198,11 +204,11 @@ class PasswordService:
             return await self.hasher.hash(normal)
         return None
 
-    async def _release(self, attempt: _Try) -> None:
+    async def _release(self, attempt: _Try, reserved: Reserved) -> None:
         # Nothing was learnt from this try: counting it would lock owners out in an overload.
         now = self.clock.now()
         with suppress(Unavailable):
-            await self.db.write(lambda: store.update_release(attempt.lane, now))
+            await self.db.write(lambda: store.update_release(attempt.lane, reserved, now))
 
     def _fail(self, attempt: _Try, reason: str, failures: int) -> Work[None]:
         user_id = None if attempt.user is None else attempt.user.id
@@ -212,9 +218,7 @@ class PasswordService:
             "failures": failures,
             "known_device": attempt.device is not None,
         }
-        yield from self.audit.record(
-            Event.AUTHN_LOGIN_FAIL, Outcome.FAILURE, attempt.caller, user_id=user_id, payload=payload
-        )
+        yield from self.audit.record(attempt.failure, Outcome.FAILURE, attempt.caller, user_id=user_id, payload=payload)
         if failures == self.limits.account.hard_stop:
             yield from self.audit.record(
                 Event.AUTHN_LOGIN_LOCK, Outcome.FAILURE, attempt.caller, user_id=user_id, payload=payload

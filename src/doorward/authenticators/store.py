@@ -37,7 +37,10 @@ _FIND_NOT_BEFORE = Statement(select(throttle.c.not_before).where(throttle.c.key 
 _RELEASE = Statement(
     update(throttle)
     .where(throttle.c.key == bindparam("key"), throttle.c.failures > literal_column("0"))
-    .values(failures=throttle.c.failures - literal_column("1"), not_before=_NOW)
+    .values(
+        failures=throttle.c.failures - literal_column("1"),
+        not_before=case((throttle.c.not_before == bindparam("own"), _NOW), else_=throttle.c.not_before),
+    )
 )
 _RESET = Statement(delete(throttle).where(throttle.c.key == bindparam("key")))
 _PURGE = Statement(
@@ -79,14 +82,17 @@ class Throttle:
         """Count a failure before it has happened, or refuse when it is too early."""
         rows = yield self._reserve(key=key, now=now)
         if rows:
-            return Reserved(int(rows[0][0]))
+            return Reserved(int(rows[0][0]), int(rows[0][1]))
         rows = yield _FIND_NOT_BEFORE(key=key)
         return Refused(int(rows[0][0]) if rows else now)
 
 
-def update_release(key: bytes, now: Instant) -> Work[None]:
-    """Take back a reservation whose try did not take place; it had been allowed, so the next one is too."""
-    yield _RELEASE(key=key, now=now)
+def update_release(key: bytes, own: Reserved, now: Instant) -> Work[None]:
+    """Take back a reservation whose try did not take place, and the delay that it set.
+
+    It had been allowed, so the next one is too, unless a later failure has set a delay meanwhile.
+    """
+    yield _RELEASE(key=key, own=own.not_before, now=now)
 
 
 def delete_throttles(keys: Sequence[bytes]) -> Work[None]:
@@ -120,7 +126,7 @@ def _reserve_statement(limit: AccountLimit) -> Statement:
         },
         where=(throttle.c.not_before <= _NOW) | is_forgotten,
     )
-    return Statement(statement.returning(throttle.c.failures))
+    return Statement(statement.returning(throttle.c.failures, throttle.c.not_before))
 
 
 def _delay(limit: AccountLimit, failures: ColumnElement[int]) -> ColumnElement[int]:

@@ -45,6 +45,7 @@ class SignIn:
         device = await self._device_of(user, device_token)
         correct = await self.passwords.verify(user, sent.identifier, sent.password, caller, device=device)
         proof = password_proof(self.clock.now())
+        event = Event.AUTHN_LOGIN_SUCCESSAFTERFAIL if correct.failures else Event.AUTHN_LOGIN_SUCCESS
 
         def work() -> Work[SignedIn]:
             yield from correct.succeeded()
@@ -52,13 +53,13 @@ class SignIn:
                 correct.user, proof, caller, sent.transport, None if device is None else device.id, replaced
             )
             yield from self.audit.record(
-                Event.AUTHN_LOGIN_SUCCESS,
+                event,
                 AuditOutcome.SUCCESS,
                 caller,
                 user_id=correct.user.id,
                 actor_id=correct.user.id,
                 session_id=signed_in.session.id,
-                payload={"amr": list(proof.amr)},
+                payload={"amr": list(proof.amr), "failures": correct.failures},
             )
             return signed_in
 
