@@ -124,6 +124,8 @@ def test_an_absurd_cost_is_refused_before_anything_is_computed(hasher: Argon2Has
         "pbkdf2_sha256$1000$salt$" + "a" * 43 + "==",
         "scrypt:1000:8:1$salt$" + "a" * 128,
         "scrypt:1:8:1$salt$" + "a" * 128,
+        "scrypt:65536:1:1$salt$" + "a" * 128,  # RFC 7914: N is below 2^(128 * r / 8)
+        "scrypt:1048576:1:1$salt$" + "a" * 128,
         "$2b$03$" + "a" * 53,
         "$2x$05$" + "a" * 53,
         "$2b$05$" + "a" * 52,

@@ -59,7 +59,8 @@ def _pbkdf2(algorithm: str, iterations: int, salt: str, expected: bytes) -> Fore
 
 def _scrypt(n: int, r: int, p: int, salt: str, expected: bytes) -> ForeignDigest | None:
     is_power_of_two = n > 1 and n & (n - 1) == 0
-    if not is_power_of_two or 128 * n * r > MAX_SCRYPT_BYTES or n * r * p > MAX_SCRYPT_WORK:
+    is_below_bound = n.bit_length() <= 16 * r  # RFC 7914 §2; OpenSSL refuses others
+    if not (is_power_of_two and is_below_bound) or 128 * n * r > MAX_SCRYPT_BYTES or n * r * p > MAX_SCRYPT_WORK:
         return None
     return _Scrypt(n, r, p, salt.encode("ascii"), expected)
 
