@@ -27,7 +27,7 @@ class DataDir:
 
     @classmethod
     def open(cls, path: Path) -> "DataDir":
-        """Make the directory (0700) when it is missing and check that nobody else can write to it.
+        """Make the directory (0700) when it is missing; check that nobody else writes to it or reads the database.
 
         Raises DataDirRefused.
         """
@@ -37,7 +37,10 @@ class DataDir:
         except OSError as error:
             raise DataDirRefused(f"The data directory {path} cannot be used: {error.strerror}.") from error
         _refuse_exposed(path, status)
-        return cls(path.absolute())
+        data = cls(path.absolute())
+        for suffix in ("", "-wal", "-shm"):
+            _refuse_readable(data.database.with_name(data.database.name + suffix))
+        return data
 
     @property
     def database(self) -> Path:
@@ -92,6 +95,14 @@ def _refuse_exposed(path: Path, status: os.stat_result) -> None:
             f"Others can write to the data directory {path} (mode {mode:04o}). "
             f"Choose one of its own with --data, or run: chmod 700 {path}"
         )
+
+
+def _refuse_readable(file: Path) -> None:
+    # A copy that was put back from a backup takes the mode of whoever put it there.
+    with contextlib.suppress(FileNotFoundError):
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode & 0o077:
+            raise DataDirRefused(f"The database {file} can be read by others (mode {mode:04o}). Run: chmod 600 {file}")
 
 
 def _write_private(path: Path, text: str) -> None:

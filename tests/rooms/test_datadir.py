@@ -66,6 +66,16 @@ def test_the_setup_link_is_for_the_owner_alone_and_goes_when_it_is_not_needed(tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["doorward.db", "doorward.db-wal"])
+def test_a_database_that_others_can_read_is_refused_and_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch(mode=0o600)
+    DataDir.open(tmp_path)
+    (tmp_path / name).chmod(0o644)
+    with pytest.raises(DataDirRefused, match=rf"Run: chmod 600 .*{name}"):
+        DataDir.open(tmp_path)
+    assert mode(tmp_path / name) == 0o644
+
+
 def test_what_people_sign_up_with_is_settled_at_first_start(tmp_path: Path) -> None:
     data = DataDir.open(tmp_path)
     data.settle_identifier("uid")
