@@ -216,8 +216,11 @@ class App:
             await services.keys.ready()
             await services.sessions.start()
             s.push_async_callback(services.sessions.stop)
-            for name, chore in {"purge": _purge, "keys": _refresh_keys}.items():
-                s.callback(asyncio.create_task(chore(services), name=name).cancel)
+            for chore in (
+                repeat(PURGE_EVERY_SECONDS, "purge", partial(_purge, services)),
+                repeat(KEYS_EVERY_SECONDS, "keys", services.keys.refresh),
+            ):
+                s.callback(asyncio.create_task(chore).cancel)
             await _note(services, Event.SYS_STARTUP)
             s.push_async_callback(_note_shutdown, services)
             self.services = services
@@ -307,24 +310,21 @@ async def _note_shutdown(services: Services) -> None:
 
 
 async def _purge(services: Services) -> None:
-    """Forget, now and then, what has expired. A failure is logged and tried again: nothing depends on it."""
-    while True:
-        await asyncio.sleep(PURGE_EVERY_SECONDS)
-        try:
-            await services.refusals.flush()
-            await services.sessions.purge()
-            await services.passwords.purge()
-            if isinstance(services.limiter, DatabaseLimiter):
-                await services.limiter.purge()
-        except Problem as problem:
-            _log.warning("purge_failed", reason=problem.reason)
+    """Forget what has expired."""
+    await services.refusals.flush()
+    await services.sessions.purge()
+    await services.passwords.purge()
+    if isinstance(services.limiter, DatabaseLimiter):
+        await services.limiter.purge()
 
 
-async def _refresh_keys(services: Services) -> None:
-    """Learn of signing keys that another process has made."""
+async def repeat(seconds: float, name: str, chore: Callable[[], Awaitable[None]]) -> None:
+    """Do a chore now and then. Whatever fails is logged and tried again: nothing depends on it."""
     while True:
-        await asyncio.sleep(KEYS_EVERY_SECONDS)
+        await asyncio.sleep(seconds)
         try:
-            await services.keys.refresh()
+            await chore()
         except Problem as problem:
-            _log.warning("keys_not_refreshed", reason=problem.reason)
+            _log.warning("chore_failed", chore=name, reason=problem.reason)
+        except Exception:  # noqa: BLE001  a mistake of ours must not end the chore unheard
+            _log.exception("chore_failed", chore=name)

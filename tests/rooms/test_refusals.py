@@ -1,32 +1,18 @@
 """Refusals in the audit: one row a minute for each kind, and no number is lost."""
 
 import json
-from typing import Any
 
 import pytest
 
 from doorward.audit import AuditTrail, Event, Refusals
 from doorward.audit.store import list_events
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import Unavailable
 from doorward.ports import Database, Sealer
 from doorward.testing import MovableClock
+from tests.support.databases import Interrupted
 
 CALLER = Caller(address="192.0.2.1", request_id="r1")
 LATER = Caller(address="192.0.2.2", request_id="r2")
-
-
-class Interrupted:
-    """A real database that refuses writes while it is told to."""
-
-    def __init__(self, database: Database) -> None:
-        self.read, self.search, self._write = database.read, database.search, database.write
-        self.down = False
-
-    async def write(self, work: Any) -> Any:
-        if self.down:
-            raise Unavailable(retry_after_seconds=1, reason="down")
-        return await self._write(work)
 
 
 @pytest.fixture
@@ -36,7 +22,7 @@ def interrupted(database: Database) -> Interrupted:
 
 @pytest.fixture
 def refusals(interrupted: Interrupted, clock: MovableClock, sealer: Sealer) -> Refusals:
-    return Refusals(interrupted, clock, AuditTrail(sealer, clock))  # type: ignore[arg-type]  # as much as is used
+    return Refusals(interrupted, clock, AuditTrail(sealer, clock))
 
 
 async def refuse(refusals: Refusals, actor: str = "u1", caller: Caller = CALLER) -> None:

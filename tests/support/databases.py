@@ -1,10 +1,34 @@
 """Opening the databases that tests run on, by address: a PostgreSQL URL, or the path of an SQLite file."""
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 
 from doorward.adapters.postgres import PostgresDatabase
 from doorward.adapters.sqlite import SqliteDatabase
+from doorward.kernel.errors import Unavailable
+from doorward.ports import Database
+from doorward.sql import Work
 from doorward.sql.migrate import upgrade
+
+T = TypeVar("T")
+
+
+class Interrupted:
+    """A real database that refuses writes while it is told to."""
+
+    def __init__(self, database: Database) -> None:
+        """`database` answers whenever `down` is false, and reads always."""
+        self.read, self.search, self.alter = database.read, database.search, database.alter
+        self.listen, self.close, self._write = database.listen, database.close, database.write
+        self.dialect = database.dialect
+        self.down = False
+
+    async def write(self, work: Callable[[], Work[T]]) -> T:
+        """As in `ports.Database`. Raises Unavailable while down."""
+        if self.down:
+            raise Unavailable(retry_after_seconds=1, reason="down")
+        return await self._write(work)
 
 
 async def open_database(address: str) -> SqliteDatabase | PostgresDatabase:

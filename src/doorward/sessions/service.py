@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
@@ -11,7 +12,7 @@ import msgspec
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
 from doorward.kernel.assurance import Proof
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import InvalidCredentials, NotFound
+from doorward.kernel.errors import InvalidCredentials, NotFound, Unavailable
 from doorward.kernel.ids import new_id, new_token
 from doorward.kernel.instant import MINUTE, SECOND, Instant
 from doorward.kernel.limits import DeviceLimit
@@ -167,8 +168,9 @@ class Sessions:
             return None
         if now - found.last_seen_at >= TOUCH_EVERY:
             session_id = found.id
-            await self.db.write(lambda: store.update_last_seen(session_id, now))
-            found = replace(found, last_seen_at=now)
+            with suppress(Unavailable):  # a full disk signs nobody out; idle time is then not prolonged
+                await self.db.write(lambda: store.update_last_seen(session_id, now))
+                found = replace(found, last_seen_at=now)
         if self.feed.fresh(now) and self.cache.drops == drops:
             body = _encode(found.as_json(self.csrf_token(found.id)))
             self.cache.put(digest, Cached(found, body, found.last_seen_at))
@@ -281,9 +283,7 @@ class Sessions:
     async def purge(self) -> None:
         """Forget sessions and revocations that can matter to nobody any more."""
         now = self.clock.now()
-
-        def work() -> Work[None]:
-            yield from store.delete_expired(now)
-            yield from store.delete_old_revocations(now - KEEP)
-
-        await self.db.write(work)
+        while await self.db.write(lambda: store.delete_expired(now)) == store.PURGE_AT_ONCE:
+            pass
+        while await self.db.write(lambda: store.delete_old_revocations(now - KEEP)) == store.PURGE_AT_ONCE:
+            pass

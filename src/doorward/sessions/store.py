@@ -12,6 +12,7 @@ from doorward.sql import Row, Statement, Work
 from doorward.sql.tables import known_device, revocation, session, users
 
 REVOCATIONS_AT_ONCE = 1_000
+PURGE_AT_ONCE = 1_000
 
 _COLUMNS = (
     session.c.id,
@@ -66,7 +67,15 @@ _DELETE_BEYOND = Statement(
     )
     .returning(session.c.id)
 )
-_DELETE_EXPIRED = Statement(delete(session).where(session.c.expires_at <= p("now")).returning(session.c.id))
+_DELETE_EXPIRED = Statement(
+    delete(session)
+    .where(
+        session.c.id.in_(
+            select(session.c.id).where(session.c.expires_at <= p("now")).limit(PURGE_AT_ONCE).scalar_subquery()
+        )
+    )
+    .returning(session.c.id)
+)
 _ROTATE = Statement(
     update(session)
     .where(session.c.id == p("session_id"))
@@ -87,7 +96,15 @@ _LIST_REVOCATIONS = Statement(
     .limit(REVOCATIONS_AT_ONCE)
 )
 _LAST_REVOCATION = Statement(select(func.coalesce(func.max(revocation.c.seq), 0)))
-_DELETE_OLD_REVOCATIONS = Statement(delete(revocation).where(revocation.c.at < p("before")).returning(revocation.c.seq))
+_DELETE_OLD_REVOCATIONS = Statement(
+    delete(revocation)
+    .where(
+        revocation.c.seq.in_(
+            select(revocation.c.seq).where(revocation.c.at < p("before")).limit(PURGE_AT_ONCE).scalar_subquery()
+        )
+    )
+    .returning(revocation.c.seq)
+)
 
 _DEVICE_COLUMNS = (known_device.c.id, known_device.c.user_id, known_device.c.failures)
 _FIND_DEVICE = Statement(select(*_DEVICE_COLUMNS).where(known_device.c.token_digest == p("digest")))
@@ -186,7 +203,7 @@ def delete_beyond(owner: str, keep: int) -> Work[list[str]]:
 
 
 def delete_expired(now: Instant) -> Work[int]:
-    """Forget sessions past their absolute end; how many."""
+    """Forget sessions past their absolute end, some at a time; how many."""
     return len((yield _DELETE_EXPIRED(now=now)))
 
 
@@ -216,9 +233,9 @@ def find_last_revocation() -> Work[int]:
     return int(rows[0][0])
 
 
-def delete_old_revocations(before: Instant) -> Work[None]:
-    """Forget revocations that no cache can still need."""
-    yield _DELETE_OLD_REVOCATIONS(before=before)
+def delete_old_revocations(before: Instant) -> Work[int]:
+    """Forget revocations that no cache can still need, some at a time; how many."""
+    return len((yield _DELETE_OLD_REVOCATIONS(before=before)))
 
 
 def find_device(digest: bytes) -> Work[tuple[str, str, int] | None]:
