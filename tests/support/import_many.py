@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import bindparam
 
+from doorward import log
 from doorward.adapters.argon2 import Argon2Hasher
 from doorward.adapters.clock import SystemClock
 from doorward.adapters.sealing import KeyFileSealer
@@ -41,6 +42,7 @@ async def main(database: str, source: str, key: Path) -> None:
 
 
 if __name__ == "__main__":
-    logging.disable()  # as the command line does: the audit's rows are what counts
+    log.configure(form="json", level="warning")
+    logging.getLogger("doorward.audit").setLevel(logging.CRITICAL + 1)  # as the command line does: the rows count
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(main(sys.argv[1], sys.argv[2], Path(folder) / "sealing.key"))
