@@ -233,7 +233,8 @@ class AccountRoutes:
 
 
 def _notice(call: Call, problem: Problem | None) -> str | None:
-    if problem is not None:
+    # A link from elsewhere must not make our page claim that something was done; every browser of today tells.
+    if problem is not None or call.request.headers.get("sec-fetch-site") != "same-origin":
         return None
     shown: Mapping[str, str] = {name: text for name, text in NOTICES.items() if name in call.request.query_params}
     return next(iter(shown.values()), None)
