@@ -15,7 +15,6 @@ from doorward import log
 from doorward.audit import AuditEvent, AuditTrail, Event, Outcome
 from doorward.audit.store import list_events
 from doorward.kernel.caller import Caller
-from doorward.kernel.instant import SECOND
 from doorward.ports import Database, Sealer
 from doorward.sql import Statement, Work
 from doorward.sql.tables import audit_event, setting
@@ -39,7 +38,7 @@ def lines() -> Iterator[io.StringIO]:
         yield stream
 
 
-def signed_in(trail: AuditTrail, **further: Any) -> Work[None]:  # noqa: ANN401  passed on
+def signed_in(trail: AuditTrail, **further: Any) -> Work[None]:
     given: dict[str, Any] = {"user_id": USER, "actor_id": ACTOR, "session_id": SESSION, "payload": {"amr": ["pwd"]}}
     return trail.record(Event.AUTHN_LOGIN_SUCCESS, Outcome.SUCCESS, CALLER, **{**given, **further})
 
@@ -201,12 +200,11 @@ def count_settings() -> Work[int]:
 async def test_events_are_listed_newest_first_and_by_what_is_asked(
     database: Database, trail: AuditTrail, clock: MovableClock
 ) -> None:
-    start = clock.now()
     for user, event in [("u1", Event.USER_CREATED), ("u2", Event.USER_CREATED), ("u1", Event.USER_DELETED)]:
         await database.write(partial(trail.record, event, Outcome.SUCCESS, CALLER, user_id=user))
         clock.advance(1)
 
-    async def listed(**asked: Any) -> list[tuple[str | None, str]]:  # noqa: ANN401  passed on
+    async def listed(**asked: Any) -> list[tuple[str | None, str]]:
         return [(row.user_id, row.event) for row in await database.search(list_events(**asked))]
 
     everything = [("u1", "user_deleted"), ("u2", "user_created"), ("u1", "user_created")]
@@ -214,5 +212,4 @@ async def test_events_are_listed_newest_first_and_by_what_is_asked(
     assert await listed(limit=1) == everything[:1]
     assert await listed(user_id="u1") == [everything[0], everything[2]]
     assert await listed(event=Event.USER_CREATED) == everything[1:]
-    assert await listed(since=start + SECOND) == everything[:2]
-    assert await listed(user_id="u1", event=Event.USER_CREATED, since=start + SECOND) == []
+    assert await listed(user_id="u1", event=Event.USER_CREATED) == everything[2:]

@@ -7,7 +7,6 @@ from functools import cache
 from sqlalchemy import bindparam, insert, select
 
 from doorward.audit.model import AuditEvent, Event
-from doorward.kernel.instant import Instant
 from doorward.sql import Statement, Value, Work
 from doorward.sql.tables import audit_event
 
@@ -30,11 +29,9 @@ def insert_event(row: AuditEvent, committed: Callable[[], None]) -> Work[None]:
     yield INSERT_EVENT(**params).then(committed)
 
 
-def list_events(
-    *, user_id: str | None = None, event: Event | None = None, since: Instant | None = None, limit: int = 100
-) -> Work[list[AuditEvent]]:
-    """Find the newest rows, newest first: of one user, of one kind, not before `since`, as far as these are given."""
-    wanted: dict[str, Value] = {"user_id": user_id, "event": event and event.value, "since": since}
+def list_events(*, user_id: str | None = None, event: Event | None = None, limit: int = 100) -> Work[list[AuditEvent]]:
+    """Find the newest rows, newest first: of one user, of one kind, as far as these are given."""
+    wanted: dict[str, Value] = {"user_id": user_id, "event": event and event.value}
     given = {name: value for name, value in wanted.items() if value is not None}
     rows = yield _list_statement(frozenset(given))(**given, limit=limit)
     return [AuditEvent(*row) for row in rows]
@@ -51,7 +48,6 @@ def _list_statement(given: frozenset[str]) -> Statement:
     conditions = {
         "user_id": audit_event.c.user_id == bindparam("user_id"),
         "event": audit_event.c.event == bindparam("event"),
-        "since": audit_event.c.at >= bindparam("since"),
     }
     chosen = [condition for name, condition in conditions.items() if name in given]
     # The id is a UUIDv7, so the primary key already sorts by time.

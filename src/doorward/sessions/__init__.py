@@ -8,8 +8,6 @@ from doorward.sessions.devices import describe
 from doorward.sessions.model import (
     FRESH_SECONDS,
     PROFILES,
-    NeedsAuthenticator,
-    Outcome,
     Session,
     SignedIn,
     Transport,
@@ -24,8 +22,6 @@ __all__ = [
     "FRESH_SECONDS",
     "PROFILES",
     "CurrentSessionLane",
-    "NeedsAuthenticator",
-    "Outcome",
     "Session",
     "SessionCookies",
     "SessionRoutes",

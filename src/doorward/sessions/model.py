@@ -83,16 +83,6 @@ class SignedIn:
     device_token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NeedsAuthenticator:
-    """The password was right and another authenticator is owed."""
-
-    ticket: str
-    kinds: tuple[str, ...]
-
-
-Outcome: TypeAlias = SignedIn | NeedsAuthenticator
-
 PASSWORD: tuple[str, ...] = ("pwd",)  # RFC 8176
 
 

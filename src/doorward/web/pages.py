@@ -100,12 +100,8 @@ class Pages:
         """The language for a visitor: the one chosen (a cookie), else by Accept-Language, else the default."""
         return self._catalogues.negotiate(accept_language, chosen)
 
-    def static_url(self, name: str) -> str:
-        """The address of a static file, with its hash: /static/doorward.<hash>.css."""
-        return self._assets[name].url
-
     def static_files(self) -> Mapping[str, tuple[str, bytes]]:
-        """Every static file by its address: media type and body. Their content never changes."""
+        """Every static file by its address, /static/doorward.<hash>.css: media type and body, which never change."""
         return {asset.url: (asset.media_type, asset.body) for asset in self._assets.values()}
 
 
