@@ -14,7 +14,6 @@ from doorward.web.gate import Gate
 from doorward.web.routing import JSON, Access, Answer, Call, JsonSchema, Operation, json_response, no_content
 from doorward.web.schemas import STRING, problems, record
 
-BODY_LIMIT = 64 * 1024
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
@@ -96,7 +95,7 @@ class UsersApi:
                 "Users",
                 JSON,
                 changes,
-                BODY_LIMIT,
+                self.schema.body_limit,
                 written,
                 description=merge,
             ),
@@ -109,7 +108,7 @@ class UsersApi:
                 "Users",
                 JSON,
                 changes,
-                BODY_LIMIT,
+                self.schema.body_limit,
                 written,
                 description=merge,
             ),
@@ -159,7 +158,7 @@ class UsersApi:
                 "Users",
                 JSON,
                 changes,
-                BODY_LIMIT,
+                self.schema.body_limit,
                 others_written,
                 (_ID,),
                 merge,
@@ -173,7 +172,7 @@ class UsersApi:
                 "Users",
                 JSON,
                 changes,
-                BODY_LIMIT,
+                self.schema.body_limit,
                 others_written,
                 (_ID,),
                 merge,

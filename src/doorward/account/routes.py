@@ -14,9 +14,8 @@ from doorward.users import Directory, Schema
 from doorward.web.forms import FormField
 from doorward.web.gate import Gate
 from doorward.web.origins import local_path
-from doorward.web.routing import FORM, Access, Again, Call, Handler, Operation, redirect
+from doorward.web.routing import BODY_LIMIT, FORM, Access, Again, Call, Handler, Operation, redirect
 
-BODY_LIMIT = 64 * 1024
 PAGE_ROWS = 25
 
 NOTICES = {  # shown after a redirect; the query names one, it never carries text
@@ -48,15 +47,15 @@ class AccountRoutes:
         def page(path: str, handler: Handler, title: str, access: Access = Access.SIGNED_IN) -> Operation:
             return Operation("GET", path, handler, access, title)
 
-        def form(path: str, handler: Handler, title: str, again: Again | None = None) -> Operation:
-            return Operation(
-                "POST", path, handler, Access.SIGNED_IN, title, reads=FORM, again=again, body_limit=BODY_LIMIT
-            )
+        def form(
+            path: str, handler: Handler, title: str, again: Again | None = None, limit: int = BODY_LIMIT
+        ) -> Operation:
+            return Operation("POST", path, handler, Access.SIGNED_IN, title, reads=FORM, again=again, body_limit=limit)
 
         return (
             page("/", self.get_home, "Home", Access.OPTIONAL),
             page("/account", self.get_profile, "Your account"),
-            form("/account/profile", self.post_profile, "Save your profile", self.show_profile),
+            form("/account/profile", self.post_profile, "Save your profile", self.show_profile, self.schema.body_limit),
             page("/account/password", self.get_password, "Password"),
             form("/account/password", self.post_password, "Change your password", self.show_password),
             page("/account/sessions", self.get_sessions, "Sessions"),
@@ -223,7 +222,7 @@ class AccountRoutes:
             viewer_id=session.user_id,
             admin=ADMIN in session.roles,
         )
-        return self.gate.render(call, "members.html", members=page, sort=sort, own_id=session.user_id)
+        return self.gate.render(call, "members.html", members=page)
 
     async def post_preferences(self, call: Call) -> Response:
         """Keep language and theme in this browser."""

@@ -34,6 +34,7 @@ class SetupRoutes:
                 Access.OPTIONAL,
                 "Create the first administrator",
                 reads=FORM,
+                body_limit=self.schema.body_limit,
                 again=self.show,
                 claimant=True,
             ),

@@ -17,7 +17,6 @@ from doorward.web.schemas import problems
 
 ACCOUNT = "/account"
 WELCOME = "/account?welcome=1"
-USER_BODY_LIMIT = 64 * 1024  # custom fields of type json may hold more than a form does
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class SignUpRoutes:
                 "Users",
                 JSON,
                 self.schema.json_schema("sign_up"),
-                body_limit=USER_BODY_LIMIT,
+                body_limit=self.schema.body_limit,
                 claimant=True,
                 answers={
                     201: Answer("Created and signed in by cookie", self._user_schema()),
@@ -58,7 +57,7 @@ class SignUpRoutes:
                 Access.OPTIONAL,
                 "Create your account",
                 reads=FORM,
-                body_limit=USER_BODY_LIMIT,
+                body_limit=self.schema.body_limit,
                 again=self.show,
                 claimant=True,
             ),

@@ -77,6 +77,17 @@ def string_length(declared: Declaration) -> int:
     return STRING_LENGTH if declared.max_length is None else declared.max_length
 
 
+def longest(declared: Declaration) -> int:
+    """How long a value may be, in code points or bytes; 0 where that is next to nothing."""
+    match declared.type:
+        case "string":
+            return string_length(declared)
+        case "json":
+            return declared.max_bytes
+        case _:
+            return 0
+
+
 def _problems(name: str, declared: Declaration) -> Iterator[str]:
     if not NAME.fullmatch(name):
         yield f"{name}: a field name is a lower-case letter, then up to 39 lower-case letters, digits or underscores"

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from doorward.kernel.errors import FieldError, Invalid
 from doorward.kernel.instant import to_rfc3339
 from doorward.users import rules
-from doorward.users.fields import CORE, RESERVED, CoreRead, Declaration, Read, Writer
+from doorward.users.fields import CORE, RESERVED, CoreRead, Declaration, Read, Writer, longest
 from doorward.users.forms import core_field, custom_field, read_form, value_text
 from doorward.users.model import Changes, NewUser, User, Viewer
 from doorward.users.rules import Rule
@@ -30,6 +30,9 @@ _READERS: Mapping[Read, frozenset[Viewer]] = {
 }
 _UNKNOWN_NAMED = 100  # unknown names that an answer lists; a body of nothing else could hold thousands
 _NAME_SHOWN = 80
+_BODY_LIMIT = 64 * 1024  # without long fields
+_BODY_OF_CORE = 16 * 1024
+_BYTES_ON_THE_WAY = 12  # of one code point: %F0%9F%90%B1 in a form, \ud83d\udc31 in JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,12 @@ class Schema:
             for name, declared in self.declarations.items()
             if declared.write != "user"
         ]
+
+    @property
+    def body_limit(self) -> int:
+        """How many bytes a body needs that holds every field at its longest, as JSON or as a form."""
+        declared = sum(longest(declared) for declared in self.declarations.values())
+        return max(_BODY_LIMIT, _BODY_OF_CORE + _BYTES_ON_THE_WAY * declared)
 
     # Forms --------------------------------------------------------------------------------------------------------
 

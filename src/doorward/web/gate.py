@@ -277,7 +277,7 @@ async def _bounded_body(request: Request, limit: int) -> bytes:
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > DRAIN_LIMIT:
+        if size > max(limit, DRAIN_LIMIT):
             break
         if size <= limit:
             chunks.append(chunk)
