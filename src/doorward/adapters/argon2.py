@@ -122,7 +122,8 @@ class Argon2Hasher:
             is_right, is_outdated = foreign is not None and foreign.matches(secret), True
         if is_outdated and not is_right:
             # No digest, or one of another cost: one of today's is paid as well, as by every wrong password (C16).
-            # A right password pays it when it is hashed anew.
+            # A right password pays it when it is hashed anew. A digest of another system costs its own time on top,
+            # so until its first sign-in an imported user can be told from nobody (docs/threat-model.md).
             self._matches(self._decoy.result(), secret)
         return Verified(is_right, is_right and is_outdated)
 

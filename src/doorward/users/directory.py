@@ -220,7 +220,7 @@ def _orders(declarations: Mapping[str, Declaration]) -> list[Order]:
 def _find(
     order: Order, after: Position | None, count: int, viewer_id: str | None
 ) -> Work[tuple[list[Row], Row | None]]:
-    """A page and the viewer's own row, from one moment of the database."""
+    """A page and the viewer's own row, on SQLite from one moment of the database."""
     rows = yield from order.list_page(after, count)
     own = None if viewer_id is None else (yield from order.find_row(viewer_id))
     return rows, own

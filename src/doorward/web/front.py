@@ -1,7 +1,7 @@
 """The outermost ASGI application: everything that holds for every request, whatever its path.
 
 Request id, the sender's address, the fast lane, security headers on every answer, and the last resort for anything
-unforeseen. Pure ASGI: a BaseHTTPMiddleware would make each request three times as slow (docs/architecture.md).
+unforeseen. Pure ASGI: a BaseHTTPMiddleware would start a task and open a stream for each request.
 """
 
 import os
