@@ -26,8 +26,8 @@ test: tools ## Run every test; YES=1 (as root) installs what they need from Debi
 	@scripts/test-tools
 	@$(PYTEST) $(ARGS)
 
-fast: tools ## The tests that need neither patience nor a browser
-	@$(PYTEST) -m "not slow and not browser" $(ARGS)
+fast: tools ## The tests that need neither patience, PostgreSQL nor a browser
+	@$(PYTEST) -m "not slow and not browser" -k "not postgresql" $(ARGS)
 
 check: tools ## Lint (all rules), types and the order of imports
 	@$(BIN)/ruff check

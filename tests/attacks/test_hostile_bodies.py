@@ -9,6 +9,8 @@ from doorward.web.routing import FORM, JSON, Operation
 from tests.http.conftest import PASSWORD, Visitor, World
 from tests.support.attack import NOBODY, fields_of, name_of, path_of, route_table
 
+pytestmark = pytest.mark.slow
+
 DEEP = 20_000
 JSON_BODIES: dict[str, bytes] = {
     "deep arrays": b"[" * DEEP + b"]" * DEEP,

@@ -14,6 +14,8 @@ from tests.http.conftest import ORIGIN, PASSWORD, Visitor, World
 from tests.support.attack import fields_of
 from tests.support.hostile import hostile_strings
 
+pytestmark = pytest.mark.slow
+
 MANY = {"per_address": "100000/1m", "everybody": "100000/1m"}
 TEXTS = ("name", "email", "dob", "motto", "secret")
 GOOD: Mapping[str, Any] = {"name": "Good Name", "password": PASSWORD}

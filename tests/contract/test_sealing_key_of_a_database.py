@@ -15,6 +15,8 @@ from doorward.datadir import DataDir
 from doorward.kernel.startup import StartRefused
 from tests.support.serving import refused
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(database_address: str, tmp_path: Path) -> Settings:

@@ -18,6 +18,8 @@ from cryptography import x509
 from tests.support.certificates import Key, ec_key, rsa_key, write_certificate
 from tests.support.serving import Running, refused, running
 
+pytestmark = pytest.mark.slow
+
 EVERYWHERE = "0.0.0.0"  # noqa: S104  what is to be refused
 TINY = "tests.support.tiny"
 WAIT_SECONDS = 20

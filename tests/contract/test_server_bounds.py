@@ -13,6 +13,8 @@ from uvicorn.server import ServerState
 
 from doorward.server.protocol import Bounds, GuardedHttp
 
+pytestmark = pytest.mark.slow
+
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -42,7 +42,7 @@ VERIFY = Statement(
 COUNT_USERS = Statement(select(users.c.id))
 
 
-def ask(query: Statement, **params: Any) -> Work[list[Row]]:  # noqa: ANN401  values of any column
+def ask(query: Statement, **params: Any) -> Work[list[Row]]:
     return list((yield query(**params)))
 
 

@@ -46,11 +46,11 @@ def right(*arguments: str, typed: str | None = None) -> Result:
     return result
 
 
-def answer(*arguments: str, typed: str | None = None) -> Any:  # noqa: ANN401  as JSON has it
+def answer(*arguments: str, typed: str | None = None) -> Any:
     return json.loads(right(*arguments, "--json", typed=typed).stdout)
 
 
-def add(uid: str, *more: str) -> Any:  # noqa: ANN401  as JSON has it
+def add(uid: str, *more: str) -> Any:
     return answer("user", "add", uid, "--name", uid.title(), "--password-stdin", *more, typed=PASSWORD + "\n")
 
 

@@ -41,7 +41,7 @@ def lines() -> Lines:
     return stream
 
 
-def logger() -> Any:  # noqa: ANN401  structlog's own type
+def logger() -> Any:
     return structlog.get_logger("doorward.test")
 
 
