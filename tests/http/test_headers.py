@@ -92,7 +92,7 @@ async def test_every_operation_answers_with_them_and_is_not_stored(world: World)
 async def test_refusals_carry_them_too(world: World) -> None:
     member = world.visitor()
     await member.sign_up("ada")
-    big = b"x" * 200_000
+    big = b"x" * 1_000_000
     json = {"content-type": "application/json", "x-csrf-token": member.csrf}
     answers = {
         404: [await member.get("/nothing"), await member.get("/api/nothing"), await member.get("/static/nothing.css")],
