@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from doorward.audit import AuditTrail, Event
-from doorward.audit import Outcome as AuditOutcome
+from doorward.audit import AuditTrail, Event, Outcome
 from doorward.authenticators import KnownDevice, PasswordService
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import NotSignedIn
@@ -54,7 +53,7 @@ class SignIn:
             )
             yield from self.audit.record(
                 event,
-                AuditOutcome.SUCCESS,
+                Outcome.SUCCESS,
                 caller,
                 user_id=correct.user.id,
                 actor_id=correct.user.id,
