@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from doorward.kernel.instant import Instant
@@ -23,7 +23,7 @@ class Cached:
     session: Session
     body: bytes
     seen_at: Instant
-    prepared: Sequence[tuple[bytes, bytes]] | None = None  # response headers, made at the first hit
+    head: bytes | None = None  # of the answer, made at the first hit
 
 
 @dataclass(slots=True)

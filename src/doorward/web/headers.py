@@ -39,6 +39,8 @@ ON_PAGES: tuple[RawHeader, ...] = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
 ON_DATA: tuple[RawHeader, ...] = ((b"content-security-policy", DATA_POLICY.encode()),)
+# ASGI extension of our own server: (head, body) -> whether the whole 200 answer was sent at once.
+WHOLE_ANSWER = "doorward.whole_answer"
 NO_STORE: RawHeader = (b"cache-control", b"no-store")
 
 
@@ -62,3 +64,8 @@ def prepared(media_type: bytes, body: bytes, cache_control: bytes = b"no-store")
         (b"content-type", media_type),
         (b"content-length", str(len(body)).encode()),
     ]
+
+
+def as_bytes(headers: Iterable[RawHeader]) -> bytes:
+    """Headers as they go over the wire."""
+    return b"".join(b"%s: %s\r\n" % header for header in headers)
