@@ -170,3 +170,15 @@ async def test_a_method_cannot_be_overridden(world: World) -> None:
         assert (await ada.get("/api/users/me", headers={name: "DELETE"})).status_code == 200
     assert (await ada.get("/api/users/me?_method=DELETE")).status_code == 200
     assert (await ada.get("/api/users/me")).status_code == 200
+
+
+@pytest.mark.asvs("3.5.1")
+@pytest.mark.parametrize("header", ["", " ", "Basic eDp5", " Bearer x"])
+async def test_an_empty_or_foreign_authorization_header_replaces_no_csrf_token(world: World, header: str) -> None:
+    visitor = world.visitor()
+    await visitor.sign_up("ada")
+    visitor.csrf = ""
+    answer = await visitor.send("PATCH", "/api/users/me", {"name": "Mallory"}, headers={"authorization": header})
+
+    assert answer.status_code == 401
+    assert (await visitor.get("/api/users/me")).json()["name"] == "Name of ada"

@@ -98,9 +98,11 @@ class Gate:
         return replace(call, session=session, csrf_token=self.csrf.token_for_session(session.id))
 
     async def _session(self, operation: Operation, call: Call) -> SignedIn | None:
-        scheme, _, secret = call.request.headers.get("authorization", "").partition(" ")
-        # On pages any other scheme is that of a proxy in front; browsers send it along with our cookie.
-        if scheme and not (operation.is_page and scheme.lower() != "bearer"):
+        authorization = call.request.headers.get("authorization")
+        scheme, _, secret = (authorization or "").partition(" ")
+        # On pages any other scheme is that of a proxy in front; browsers send it along with our cookie. In the API even
+        # an empty header counts: it takes the place of the cookie and of the CSRF token that goes with it.
+        if authorization is not None and not (operation.is_page and scheme.lower() != "bearer"):
             return await self._bearer(call, scheme, secret.strip())  # cookies are then ignored altogether
         token = call.cookies.get(self.cookies.session)
         return await self.find_session("cookie", token) if token else None
