@@ -27,12 +27,14 @@ from doorward.adapters.sqlite import SqliteDatabase
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import PasswordPolicy, PasswordService
 from doorward.config import Settings
+from doorward.confirmations import Confirmations
 from doorward.datadir import DataDir
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.errors import Problem, Unavailable
 from doorward.kernel.instant import SECOND
-from doorward.kernel.limits import Limits, load_limits
+from doorward.kernel.limits import load_limits
 from doorward.kernel.startup import StartRefused
+from doorward.messages import Outbox, SendLimits
 from doorward.ports import Clock, Database, Limiter, Sealer
 from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
 from doorward.setup import Setup, SetupRoutes
@@ -69,8 +71,12 @@ class Services:
     sealer: Sealer
     hasher: Argon2Hasher
     limiter: Limiter
+    durable: DatabaseLimiter
     audit: AuditTrail
     refusals: Refusals
+    outbox: Outbox
+    sends: SendLimits
+    confirmations: Confirmations
     schema: Schema
     users: UsersService
     directory: Directory
@@ -115,7 +121,12 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     audit = AuditTrail(sealer, clock)
     refusals = Refusals(db, clock, audit)
     limits = load_limits(settings.limits)
-    limiter = _limiter(settings, limits, db, clock, sealer)
+    # What costs money or fills strangers' inboxes is counted in the database: a restart gives nothing back.
+    durable = DatabaseLimiter(db, clock, sealer, limits)
+    shared = settings.server.workers > 1 or settings.database.url is not None
+    limiter = durable if shared else MemoryLimiter(clock, limits)
+    outbox = Outbox(clock, sealer, settings.can_mail, settings.can_text)
+    confirmations = Confirmations(db, clock, sealer, durable, refusals)
     sessions = Sessions(
         db, clock, audit, refusals, PROFILES[settings.sessions.profile], limits.known_device, csrf.token_for_session
     )
@@ -134,8 +145,12 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         sealer=sealer,
         hasher=hasher,
         limiter=limiter,
+        durable=durable,
         audit=audit,
         refusals=refusals,
+        outbox=outbox,
+        sends=SendLimits(durable, refusals),
+        confirmations=confirmations,
         schema=schema,
         users=users,
         directory=Directory(db, schema, clock),
@@ -150,13 +165,6 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
     )
-
-
-def _limiter(settings: Settings, limits: Limits, db: Database, clock: Clock, sealer: Sealer) -> Limiter:
-    """Buckets in memory, unless several processes share the load."""
-    if settings.server.workers > 1 or settings.database.url is not None:
-        return DatabaseLimiter(db, clock, sealer, limits)
-    return MemoryLimiter(clock, limits)
 
 
 class App:
@@ -314,8 +322,8 @@ async def _purge(services: Services) -> None:
     await services.refusals.flush()
     await services.sessions.purge()
     await services.passwords.purge()
-    if isinstance(services.limiter, DatabaseLimiter):
-        await services.limiter.purge()
+    await services.confirmations.purge()
+    await services.durable.purge()
 
 
 async def repeat(seconds: float, name: str, chore: Callable[[], Awaitable[None]]) -> None:

@@ -64,20 +64,22 @@ class DataDir:
         else:
             _write_private(self.setup_link, url + "\n")
 
-    def settle_identifier(self, identifier: str) -> None:
-        """Write down at first start what people sign up with; refuse another choice ever after.
+    def settle_identifier(self, identifier: str, *, chosen: bool) -> str:
+        """Write down at first start what people sign up with; refuse another choice ever after. What is settled.
 
+        `chosen`: whether the operator named `identifier`; a default gives way to what was settled under an earlier one.
         Raises DataDirRefused: a change of mode would let the accounts of one be taken over through the other.
         """
         path = self.path / "identifier"
         if not path.exists():
             _write_private(path, identifier + "\n")
         settled = path.read_text("ascii").strip()
-        if settled != identifier:
+        if settled != identifier and chosen:
             raise DataDirRefused(
                 f'{self.path} was started with [signup] identifier = "{settled}" and cannot be used with '
                 f'"{identifier}". Set it back, or take another data directory.'
             )
+        return settled
 
 
 def choose(flag: str | None, environ: Mapping[str, str]) -> Path:

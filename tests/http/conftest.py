@@ -17,6 +17,7 @@ from doorward import log
 from doorward.adapters.sealing import KeyFileSealer
 from doorward.app import App, Services
 from doorward.config import Settings
+from doorward.config.settings import Signup
 from doorward.datadir import DataDir
 from doorward.testing import MovableClock
 from doorward.users import Declaration
@@ -122,6 +123,7 @@ def settings() -> Settings:
     base = Settings()
     return msgspec.structs.replace(
         base,
+        signup=Signup(identifier="uid"),
         fields=FITNESS,
         password=msgspec.structs.replace(base.password, memory_kib=8, time_cost=1),
     )

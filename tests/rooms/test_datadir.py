@@ -78,7 +78,13 @@ def test_a_database_that_others_can_read_is_refused_and_left_alone(tmp_path: Pat
 
 def test_what_people_sign_up_with_is_settled_at_first_start(tmp_path: Path) -> None:
     data = DataDir.open(tmp_path)
-    data.settle_identifier("uid")
-    data.settle_identifier("uid")
+    assert data.settle_identifier("uid", chosen=False) == "uid"
+    assert data.settle_identifier("uid", chosen=True) == "uid"
     with pytest.raises(DataDirRefused, match='"uid" and cannot be used with "email"'):
-        data.settle_identifier("email")
+        data.settle_identifier("email", chosen=True)
+
+
+def test_a_default_gives_way_to_what_was_settled_under_an_earlier_one(tmp_path: Path) -> None:
+    data = DataDir.open(tmp_path)
+    data.settle_identifier("uid", chosen=False)
+    assert data.settle_identifier("email", chosen=False) == "uid"

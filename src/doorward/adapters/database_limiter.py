@@ -1,6 +1,6 @@
 """Limits by address and for everybody, in the database, for several processes that share the load."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -15,7 +15,7 @@ from doorward.kernel.errors import RateLimited, Unavailable
 from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.limits import ActionLimit, Limits, Rate
 from doorward.kernel.under_way import Full, UnderWay
-from doorward.ports import Admission, Clock, Database, Sealer
+from doorward.ports import NOTHING, Admission, Clock, Database, Sealer
 from doorward.sql import Statement, Work
 from doorward.sql.tables import bucket
 
@@ -70,13 +70,13 @@ class DatabaseLimiter:
         self._local = MemoryLimiter(clock, limits)
         self._under_way = UnderWay()
 
-    async def admit(self, action: str, address: str) -> Admission:
-        """Take a place in the bucket of the address and in that of everybody; see `ports.Limiter`.
+    async def admit(self, action: str, address: str, subjects: Mapping[str, str] = NOTHING) -> Admission:
+        """Take a place in every bucket; see `ports.Limiter`.
 
         While the database is down, each process keeps the limits of an action by itself where limits.toml says so.
         """
         limit = self._actions[action]
-        places = self._places(action, network_of(address))
+        places = self._places(action, network_of(address), subjects)
 
         async def begin() -> bool:
             try:
@@ -93,7 +93,7 @@ class DatabaseLimiter:
 
         if await self._under_way.enter(places[0].key, begin):
             return _Admission(self, limit, places)
-        return await self._local.admit(action, address)
+        return await self._local.admit(action, address, subjects)
 
     async def end(self, places: tuple[_Place, ...], *, give_back: bool) -> None:
         """A try is over."""
@@ -110,15 +110,19 @@ class DatabaseLimiter:
         while await self._db.write(lambda: _purge(now)) == PURGE_AT_ONCE:
             pass
 
-    def _places(self, action: str, network: str) -> tuple[_Place, ...]:
+    def _places(self, action: str, network: str, subjects: Mapping[str, str]) -> tuple[_Place, ...]:
         limit = self._actions[action]
         return (
             _Place(self._key(action, "address", network), limit.per_address, "from this address"),
+            *(
+                _Place(self._key(action, figure, subject), rate, f"for this {figure}")
+                for figure, subject, rate in limit.rates_of(subjects)
+            ),
             _Place(self._key(action, "everybody"), limit.everybody, "by everybody"),
         )
 
     def _key(self, *parts: str) -> bytes:
-        return self._sealer.mac("\0".join(parts).encode(), "limits")
+        return self._sealer.mac("\0".join(parts).encode("utf-8", "surrogatepass"), "limits")
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """Limits by address and for everybody, in the memory of one process."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -10,11 +11,11 @@ from doorward.kernel.errors import RateLimited, Unavailable
 from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.limits import ActionLimit, Limits, Rate
 from doorward.kernel.under_way import Full, UnderWay
-from doorward.ports import Admission, Clock
+from doorward.ports import NOTHING, Admission, Clock
 
 MAX_BUCKETS = 65_536  # the bucket of everybody keeps far fewer filled; this bounds memory whatever the figures are
 
-_Key: TypeAlias = tuple[str, str | None]  # (action, network), or (action, None) for everybody
+_Key: TypeAlias = tuple[str, str | None]  # (action, network), ("action figure", subject), (action, None): everybody
 
 
 class MemoryLimiter:
@@ -26,11 +27,13 @@ class MemoryLimiter:
         self._empty_at: OrderedDict[_Key, Instant] = OrderedDict()  # least lately filled first
         self._under_way = UnderWay()
 
-    async def admit(self, action: str, address: str) -> Admission:
-        """Take a place in the bucket of the address and in that of everybody; see `ports.Limiter`."""
+    async def admit(self, action: str, address: str, subjects: Mapping[str, str] = NOTHING) -> Admission:
+        """Take a place in every bucket; see `ports.Limiter`."""
         limit = self._actions[action]
         network = network_of(address)
-        rates = {(action, network): limit.per_address, (action, None): limit.everybody}
+        rates: dict[_Key, Rate] = {(action, network): limit.per_address}
+        rates |= {(f"{action} {figure}", subject): rate for figure, subject, rate in limit.rates_of(subjects)}
+        rates[action, None] = limit.everybody
 
         async def begin() -> None:
             now = self._clock.now()
@@ -57,8 +60,9 @@ class MemoryLimiter:
         wait = filled + rate.interval - rate.period
         if wait + self._under_way.count(key) * rate.interval <= 0:
             return
-        whose = "by everybody" if key[1] is None else "from this address"
-        reason = f"too many tries ({key[0]}) {whose}"
+        action, _, figure = key[0].partition(" ")
+        whose = f"for this {figure}" if figure else "by everybody" if key[1] is None else "from this address"
+        reason = f"too many tries ({action}) {whose}"
         refusal = RateLimited(shown, retry_after_seconds=-(-wait // SECOND), reason=reason)
         if wait > 0:
             raise refusal

@@ -5,10 +5,11 @@ import json
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from doorward import app, log
 from doorward.config import Loaded, choose_file, load
@@ -48,8 +49,10 @@ def open_place(data: str | None, config: str | None, flags: Mapping[str, Any] | 
     """Read the settings and open the data directory. Raises StartRefused."""
     loaded = read_settings(config, flags)
     directory = DataDir.open(choose(data, os.environ))
-    directory.settle_identifier(loaded.settings.signup.identifier)
-    return Place(loaded, directory)
+    signup = loaded.settings.signup
+    settled = directory.settle_identifier(signup.identifier, chosen=("signup", "identifier") in loaded.origins)
+    settings = msgspec.structs.replace(loaded.settings, signup=msgspec.structs.replace(signup, identifier=settled))
+    return Place(replace(loaded, settings=settings), directory)
 
 
 def with_services(place: Place, job: Callable[[app.Services], Awaitable[T]]) -> T:

@@ -101,7 +101,7 @@ def children(key: Key) -> Iterator[tuple[str, Key]]:
     if key.table is not None:
         for info in msgspec.structs.fields(key.table):
             default = info.default_factory() if info.default_factory is not NODEFAULT else info.default
-            yield info.name, Key(info.type, default)
+            yield info.encode_name, Key(info.type, default)
 
 
 def values(key: Key = ROOT, path: Path = ()) -> Iterator[tuple[Path, Key]]:

@@ -2,6 +2,7 @@
 
 from ipaddress import ip_address
 from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -49,6 +50,11 @@ class Site(Section, frozen=True):
     support: Annotated[
         str, Meta(max_length=200, description="E-mail address or https URL of those who help; shown on error pages.")
     ] = ""
+    logo: Annotated[
+        str | None,
+        Meta(description="PNG or JPEG file (at most 100 kB) on top of every mail. Sent along, never fetched.",
+             extra=PATH),
+    ] = None  # fmt: skip
 
 
 class Database(Section, frozen=True):
@@ -65,9 +71,89 @@ class Signup(Section, frozen=True):
     """How people sign up."""
 
     identifier: Annotated[
-        Literal["uid"],
-        Meta(description="What they sign up with. uid: a public handle; signed in at once. Fixed at first start."),
-    ] = "uid"
+        Literal["email", "uid"],
+        Meta(description="What they sign up with. email: an address, which they prove by a link or a code before there "
+             "is an account. uid: a public handle; signed in at once. Fixed when the data directory is made."),
+    ] = "email"  # fmt: skip
+    invitation_only: Annotated[bool, Meta(description="Only those invited (`doorward user invite`) may sign up.")] = (
+        False
+    )
+    allow_domains: Annotated[
+        tuple[str, ...],
+        Meta(description="Only addresses of these domains and their subdomains may sign up. Empty: of all."),
+    ] = ()
+    deny_domains: Annotated[
+        tuple[str, ...], Meta(description="Addresses of these domains and their subdomains may not.")
+    ] = ()
+    disposable_domains_file: Annotated[
+        str | None,
+        Meta(description="A file with one domain of throw-away addresses a line, which may not sign up. Read at start.",
+             extra=PATH),
+    ] = None  # fmt: skip
+    reserved_names: Annotated[
+        tuple[str, ...],
+        Meta(description="Usernames that nobody may choose, nor one that looks like them, besides our own list."),
+    ] = ()
+
+
+class Signin(Section, frozen=True):
+    """How people sign in."""
+
+    email_link: Annotated[
+        bool, Meta(description="Whether a link or a code sent by e-mail signs in, too, in the browser that asked.")
+    ] = False
+
+
+class Mail(Section, frozen=True):
+    """Who sends our mail. Without `url`, what would be sent from localhost is shown under /dev/mail."""
+
+    url: Annotated[
+        str | None,
+        Meta(description="smtp://user:password@host:587 (with STARTTLS) or smtps://user:password@host:465. Without TLS "
+             "only to this machine.", extra=SECRET),
+    ] = None  # fmt: skip
+    from_: Annotated[
+        str, Meta(max_length=320, description="Sender, such as Example <id@example.org>. Needed with `url`.")
+    ] = msgspec.field(name="from", default="")
+    timeout_seconds: Annotated[int, Meta(ge=1, le=300, description="How long the mail server may take to answer.")] = 30
+    templates: Annotated[
+        str | None,
+        Meta(description="Folder with templates that replace ours, by the same file name. Checked at start.",
+             extra=PATH),
+    ] = None  # fmt: skip
+
+
+class Sms(Section, frozen=True):
+    """Who sends our text messages. Without a provider, on localhost, they are shown under /dev/mail."""
+
+    provider: Annotated[
+        Literal["off", "twilio", "http"], Meta(description="http: any gateway that takes a request for each message.")
+    ] = "off"
+    twilio_account_sid: Annotated[str, Meta(description="Twilio: the account.")] = ""
+    twilio_auth_token: Annotated[str | None, Meta(description="Twilio: its token.", extra=SECRET)] = None
+    twilio_from: Annotated[
+        str, Meta(description="Twilio: the sender's number, or the SID of a messaging service (MG...).")
+    ] = ""
+    url: Annotated[str | None, Meta(description="http: where to POST, by https.", extra=SECRET)] = None
+    headers: Annotated[
+        tuple[str, ...],
+        Meta(description='http: headers such as "Authorization: Bearer ...".', extra=SECRET),
+    ] = ()
+    body: Annotated[
+        str,
+        Meta(description="http: what to send; {to} and {text} are put in as JSON strings with their quotes, or "
+             "percent-encoded in a form."),
+    ] = '{"to": {to}, "text": {text}}'  # fmt: skip
+    content_type: Annotated[
+        Literal["application/json", "application/x-www-form-urlencoded"], Meta(description="http: the type of `body`.")
+    ] = "application/json"
+    allow_private_networks: Annotated[
+        bool, Meta(description="http: whether the gateway may have an address of a private network.")
+    ] = False
+    countries: Annotated[
+        tuple[str, ...],
+        Meta(description="Countries (ISO 3166, such as DE) whose numbers are taken. Empty: of all."),
+    ] = ()
 
 
 class Sessions(Section, frozen=True):
@@ -90,6 +176,11 @@ class Password(Section, frozen=True):
     ] = 15  # fmt: skip
     memory_kib: Annotated[int, Meta(ge=19456, le=4_194_304, description="Argon2id memory of one hash, in KiB.")] = 19456
     time_cost: Annotated[int, Meta(ge=2, le=100, description="Argon2id passes.")] = 2
+    range_url: Annotated[
+        str | None,
+        Meta(description="A service that knows leaked passwords, asked with five digits of a SHA-1 (k-anonymity), such "
+             "as https://api.pwnedpasswords.com/range/. Without an answer a password is accepted. Default: none."),
+    ] = None  # fmt: skip
 
 
 class Users(Section, frozen=True):
@@ -134,6 +225,9 @@ class Settings(Section, frozen=True):
     site: Site = Site()
     database: Database = Database()
     signup: Signup = Signup()
+    signin: Signin = Signin()
+    mail: Mail = Mail()
+    sms: Sms = Sms()
     sessions: Sessions = Sessions()
     password: Password = Password()
     users: Users = Users()
@@ -146,6 +240,27 @@ class Settings(Section, frozen=True):
     def loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return is_loopback(self.server.host)
+
+    @property
+    def development(self) -> bool:
+        """Whether only this machine can reach us, by a local name: what production needs may be missing."""
+        host = urlsplit(self.public_url).hostname or ""
+        return self.loopback and not self.server.trusted_proxies and is_loopback(host)
+
+    @property
+    def mailbox(self) -> bool:
+        """Whether messages that nobody sends are shown under /dev/mail."""
+        return self.development and self.mail.url is None
+
+    @property
+    def can_mail(self) -> bool:
+        """Whether mail arrives anywhere."""
+        return self.mail.url is not None or self.mailbox
+
+    @property
+    def can_text(self) -> bool:
+        """Whether text messages arrive anywhere."""
+        return self.sms.provider != "off" or self.mailbox
 
     @property
     def public_url(self) -> str:

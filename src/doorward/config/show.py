@@ -63,6 +63,8 @@ def _redacted(key: Key, value: Any) -> Any:  # noqa: ANN401  as the tree
     if not key.secret or value is None:
         return value
     # User, password and parameters go; which server and which database an operator wants to see.
+    if not isinstance(value, str) or "://" not in value:
+        return "***" if value else value
     parts = urlsplit(value)
     place = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://***@{place}{parts.path}"

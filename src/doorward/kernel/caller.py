@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The sender of one request. `address` comes from the socket unless a trusted proxy said otherwise (C13)."""
+    """The sender of one request. `address` comes from the socket unless a trusted proxy said otherwise (C13).
+
+    `locale`: the language they read, empty where nobody does.
+    """
 
     address: str
     user_agent: str = ""
     request_id: str = ""
+    locale: str = ""
 
 
 LOCAL_OPERATOR = Caller(address="local", user_agent="doorward command line")

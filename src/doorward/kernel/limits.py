@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, TypeAlias
@@ -16,6 +16,7 @@ Overrides: TypeAlias = Mapping[str, Mapping[str, str | int]]
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+_PER, _DAILY = "per_", "_daily"
 _RATE = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5}[smhd])")
 
 
@@ -47,13 +48,25 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class ActionLimit:
-    """The limits of one action by address and for everybody. `shown` is a gettext msgid."""
+    """The limits of one action by address, by subject and for everybody. `shown` is a gettext msgid.
+
+    `per_subject`: figures called per_<subject> or per_<subject>_daily in the file, by that name without "per_".
+    """
 
     counts: Counts
     per_address: Rate
     everybody: Rate
     shown: str
     when_store_is_down: WhenDown
+    per_subject: Mapping[str, Rate] = field(default_factory=dict)
+
+    def rates_of(self, subjects: Mapping[str, str]) -> tuple[tuple[str, str, Rate], ...]:
+        """The buckets of what a try is about, as (figure, subject, rate).
+
+        `subjects`: subject kind (such as "recipient") -> who or what. Raises KeyError when one that is limited is not
+        named: a limit must not be forgotten.
+        """
+        return tuple((figure, subjects[figure.removesuffix(_DAILY)], rate) for figure, rate in self.per_subject.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +115,16 @@ class Limits:
     sign_in: ActionLimit
     reauthenticate: ActionLimit
     sign_up: ActionLimit
+    mail: ActionLimit
+    sms: ActionLimit
+    code: ActionLimit
     account: AccountLimit
     known_device: DeviceLimit
 
     @property
     def actions(self) -> Mapping[str, ActionLimit]:
         """The limits by action, named as in the file."""
-        found = {field.name.replace("_", "-"): getattr(self, field.name) for field in fields(self)}
+        found = {part.name.replace("_", "-"): getattr(self, part.name) for part in fields(self)}
         return {name: limit for name, limit in found.items() if isinstance(limit, ActionLimit)}
 
 
@@ -155,7 +171,10 @@ def _table(name: str, keys: Mapping[str, Any]) -> ActionLimit | AccountLimit | D
             return DeviceLimit(**_read(name, keys, {}, _number))
         case _:
             readers = {"counts": _one_of("failures", "tries"), "when_store_is_down": _one_of("local", "refuse")}
-            return ActionLimit(**_read(name, keys, {**readers, "shown": _text}, _rate))
+            values = _read(name, keys, {**readers, "shown": _text}, _rate)
+            subjects = [key for key in values if key.startswith(_PER) and key != "per_address"]
+            per_subject = {key.removeprefix(_PER): values.pop(key) for key in subjects}
+            return ActionLimit(**values, per_subject=per_subject)
 
 
 def _read(

@@ -3,7 +3,7 @@
 from doorward.ports.clock import Clock
 from doorward.ports.db import Database
 from doorward.ports.hasher import Hasher, Verified
-from doorward.ports.limiter import Admission, Limiter
+from doorward.ports.limiter import NOTHING, Admission, Limiter
 from doorward.ports.sealer import Sealer
 
-__all__ = ["Admission", "Clock", "Database", "Hasher", "Limiter", "Sealer", "Verified"]
+__all__ = ["NOTHING", "Admission", "Clock", "Database", "Hasher", "Limiter", "Sealer", "Verified"]

@@ -1,7 +1,10 @@
 """Limits by address and for everybody: buckets in memory, or shared by several processes."""
 
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
+from typing import Final, Protocol, Self
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Admission(Protocol):
@@ -21,8 +24,10 @@ class Admission(Protocol):
 class Limiter(Protocol):
     """Counts tries. The figures are data: limits.toml, one table an action."""
 
-    async def admit(self, action: str, address: str) -> Admission:
-        """Take a place in every bucket of `action` (that of the address, IPv6 by /64, and that of everybody).
+    async def admit(self, action: str, address: str, subjects: Mapping[str, str] = NOTHING) -> Admission:
+        """Take a place in every bucket of `action`: of the address (IPv6 by /64), of each subject, of everybody.
+
+        `subjects`: what the try is about, such as {"recipient": address}; see `kernel.limits.ActionLimit.rates_of`.
 
         Tries under way count until they end, so that parallel tries cannot exceed a bucket; a try that would exceed it
         only because of tries under way waits for them. Raises `RateLimited` with the seconds to wait, or `Unavailable`.

@@ -46,6 +46,7 @@ users = Table(
     Column("version", BigInteger, nullable=False),  # goes up with every change
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("locale", Text),  # the language of messages to them, as far as they have chosen one
 )
 
 identifier = Table(  # e-mail addresses and phone numbers; a claim until verified_at is set
@@ -67,6 +68,59 @@ Index(
     unique=True,
     sqlite_where=identifier.c.verified_at.is_not(None),
     postgresql_where=identifier.c.verified_at.is_not(None),
+)
+
+# messages/ ----------------------------------------------------------------------------------------------------------
+message = Table(  # the outbox: written in the transaction of its cause, sent by whoever holds the lease
+    "message",
+    metadata,
+    Column("id", Text, primary_key=True),  # UUIDv7; also the left part of the Message-ID
+    Column("kind", Text, nullable=False),  # mail | sms
+    Column("template", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("locale", Text, nullable=False),
+    Column("values_sealed", LargeBinary),  # what fills the template, secrets among it; gone once it is sent
+    Column("state", Text, nullable=False),  # queued | sent | failed | void (written for the sake of equal work)
+    Column("attempts", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),  # not tried before; moved ahead while an attempt is under way
+    Column("expires_at", BigInteger, nullable=False),  # of no use to its reader after that
+    Column("created_at", BigInteger, nullable=False),
+    Column("done_at", BigInteger),  # sent, or given up
+    Column("error", Text),  # what the other side said last, without secrets
+)
+Index("ix_message_queue", message.c.state, message.c.due_at)
+Index("ix_message_created_at", message.c.created_at)
+
+# confirmations/ -----------------------------------------------------------------------------------------------------
+confirmation = Table(  # something sent that comes back once: a link, a code
+    "confirmation",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("purpose", Text, nullable=False),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    Column("target", Text, nullable=False),  # the address or number it went to
+    Column("target_key", Text, nullable=False),
+    Column("token_digest", LargeBinary, nullable=False, unique=True),
+    Column("code_mac", LargeBinary),  # keyed, for a bare digest of six digits is no secret
+    Column("code_expires_at", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),  # wrong codes; a newer code does not reset it
+    Column("holder_digest", LargeBinary, index=True),  # of the cookie, or of the session, that asked
+    Column("payload_sealed", LargeBinary, nullable=False),
+    Column("locale", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("used_at", BigInteger),  # kept for a while, so that a second visit gets a friendly word
+    Column("voided_at", BigInteger),
+)
+Index("ix_confirmation_target", confirmation.c.purpose, confirmation.c.target_key)
+
+# signup/ ------------------------------------------------------------------------------------------------------------
+reserved_uid = Table(  # a handle is kept for whoever has yet to prove an address
+    "reserved_uid",
+    metadata,
+    Column("uid_key", Text, primary_key=True),
+    Column("confirmation_id", Text, ForeignKey("confirmation.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("expires_at", BigInteger, nullable=False),
 )
 
 # authenticators/ ----------------------------------------------------------------------------------------------------

@@ -7,7 +7,17 @@ shown a field that its declaration does not let them read.
 from doorward.users.directory import Directory
 from doorward.users.fields import CoreRead, Declaration, Writer, check_declarations
 from doorward.users.importing import Importer, Refused, Totals
-from doorward.users.model import Changes, NewUser, SessionsEnd, Status, User, Viewer, identifier_key
+from doorward.users.model import (
+    Changes,
+    ContactKind,
+    NewUser,
+    SessionsEnd,
+    Status,
+    User,
+    Viewer,
+    contact_key,
+    identifier_key,
+)
 from doorward.users.order import index_statements
 from doorward.users.schema import Schema
 from doorward.users.service import UsersService
@@ -16,6 +26,7 @@ from doorward.users.sources import FORMATS, read_source
 __all__ = [
     "FORMATS",
     "Changes",
+    "ContactKind",
     "CoreRead",
     "Declaration",
     "Directory",
@@ -31,6 +42,7 @@ __all__ = [
     "Viewer",
     "Writer",
     "check_declarations",
+    "contact_key",
     "identifier_key",
     "index_statements",
     "read_source",

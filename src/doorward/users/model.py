@@ -9,6 +9,7 @@ from doorward.kernel.instant import Instant
 from doorward.kernel.text import email_key, uid_key
 
 Status: TypeAlias = Literal["active", "disabled"]
+ContactKind: TypeAlias = Literal["email", "phone"]
 Viewer: TypeAlias = Literal["public", "member", "self", "admin"]
 
 ACTIVE: Status = "active"
@@ -32,6 +33,7 @@ class User:
     version: int  # goes up by one with every change
     created_at: Instant
     updated_at: Instant
+    locale: str | None = None  # the language of messages to them, as far as they have chosen one
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class NewUser:
     dob: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     legacy_id: str | None = None
+    locale: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,11 @@ class SessionsEnd:
     caller: Caller
     actor_id: str | None
     why: str
+
+
+def contact_key(kind: ContactKind, value: str) -> str:
+    """What two addresses, or two numbers in E.164, are compared by."""
+    return email_key(value) if kind == "email" else value
 
 
 def identifier_key(text: str) -> str:

@@ -10,11 +10,22 @@ from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, Invalid, NotFound
 from doorward.kernel.ids import new_id
 from doorward.kernel.instant import SECOND, Instant
+from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database
 from doorward.sql import Work
 from doorward.users import store
 from doorward.users.fields import Writer
-from doorward.users.model import ACTIVE, ADMIN, Changes, NewUser, SessionsEnd, Status, User
+from doorward.users.model import (
+    ACTIVE,
+    ADMIN,
+    Changes,
+    ContactKind,
+    NewUser,
+    SessionsEnd,
+    Status,
+    User,
+    contact_key,
+)
 from doorward.users.rules import core_rule
 from doorward.users.schema import Schema
 
@@ -26,6 +37,7 @@ _WRITABLE = ("uid", "name", "email", "dob", "status", "roles")
 _IN_SESSIONS = ("uid", "name", "status", "roles")  # what sessions carry of a user
 _ENDING = ("status", "roles")  # what no session outlives: the next one begins with a sign-in
 _LAST_ADMIN = "This is the last administrator; make somebody else one first"
+ANOTHERS = msgid("This address belongs to another account")
 _IDENTIFIER_LONGEST = 320  # code points; no handle and no address is longer, and folding a megabyte takes a second
 
 
@@ -169,6 +181,50 @@ class UsersService:
             return (yield from self._write_change(user, replace(user, roles=roles), actor_id, caller, now))
 
         return await self.db.write(work)
+
+    # Addresses and numbers ----------------------------------------------------------------------------------------
+
+    async def contact(self, user_id: str, kind: ContactKind) -> tuple[str, Instant | None] | None:
+        """A user's address or number, and when it was proven, if it was."""
+        return await self.db.read(store.find_contact(user_id, kind))
+
+    async def proven_owner(self, kind: ContactKind, value: str) -> str | None:
+        """The id of whoever proved that an address or a number is theirs."""
+        return await self.db.read(store.find_proven_owner(kind, contact_key(kind, value)))
+
+    def prove(self, user_id: str, kind: ContactKind, value: str, caller: Caller, now: Instant) -> Work[str | None]:
+        """Note, in the caller's transaction, that a user proved an address or a number; the one it takes the place of.
+
+        Everybody else's claim to it is void. Raises Conflict when somebody else has proven the address; a number goes
+        to whoever proved it last, for operators give them out again.
+        """
+        key = contact_key(kind, value)
+        if kind == "email" and (yield from store.find_proven_owner(kind, key)) not in {None, user_id}:
+            raise Conflict(ANOTHERS, reason="address proven by somebody else")
+        for other in (yield from store.delete_contact_of_others(kind, key, user_id)):
+            yield from self._record_contact(other, kind, "void", caller, None)
+        old = yield from store.replace_contact(user_id, kind, value, key, now)
+        yield from self._record_contact(user_id, kind, "proven", caller, user_id)
+        return old
+
+    def remove_contact(self, user_id: str, kind: ContactKind, caller: Caller, now: Instant) -> Work[str | None]:
+        """Forget a user's address or number, in the caller's transaction; what it was."""
+        old = yield from store.replace_contact(user_id, kind, None, "", now)
+        if old is not None:
+            yield from self._record_contact(user_id, kind, "removed", caller, user_id)
+        return old
+
+    async def set_locale(self, user_id: str, locale: str) -> None:
+        """Keep the language of a user's messages."""
+        await self.db.write(lambda: store.update_locale(user_id, locale))
+
+    def _record_contact(
+        self, user_id: str, kind: ContactKind, what: str, caller: Caller, actor_id: str | None
+    ) -> Work[None]:
+        yield from self.audit.record(
+            Event.USER_UPDATED, Outcome.SUCCESS, caller, user_id=user_id, actor_id=actor_id,
+            payload={"fields": [kind], kind: what},
+        )  # fmt: skip
 
     def _insert(self, new: NewUser, roles: tuple[str, ...], now: Instant) -> Work[User]:
         user_id = new_id(now)

@@ -13,7 +13,7 @@ from doorward.kernel.text import email_key, uid_key
 from doorward.sql import Row, Statement, Work, insert
 from doorward.sql.tables import identifier, users
 from doorward.users.fields import INT64
-from doorward.users.model import ACTIVE, NewUser, User
+from doorward.users.model import ACTIVE, ContactKind, NewUser, User
 
 _INT64_DIGITS = 20  # with a sign
 
@@ -31,6 +31,7 @@ COLUMNS = (
     users.c.version,
     users.c.created_at,
     users.c.updated_at,
+    users.c.locale,
 )
 # A user has one e-mail address at most (see `replace_email`).
 WITH_EMAIL = users.outerjoin(identifier, and_(identifier.c.user_id == users.c.id, identifier.c.kind == "email"))
@@ -79,6 +80,61 @@ _DELETE_EMAILS = Statement(
     .where(identifier.c.user_id == p("owner"), identifier.c.kind == "email")
     .returning(identifier.c.id)
 )
+_FIND_PROVEN_OWNER = Statement(
+    select(identifier.c.user_id).where(
+        identifier.c.kind == p("wanted"), identifier.c.value_key == p("key"), identifier.c.verified_at.is_not(None)
+    )
+)
+_DELETE_OF_OTHERS = Statement(
+    delete(identifier)
+    .where(identifier.c.kind == p("wanted"), identifier.c.value_key == p("key"), identifier.c.user_id != p("owner"))
+    .returning(identifier.c.user_id)
+)
+_DELETE_OWN = Statement(
+    delete(identifier)
+    .where(identifier.c.user_id == p("owner"), identifier.c.kind == p("wanted"))
+    .returning(identifier.c.value)
+)
+_FIND_OWN = Statement(
+    select(identifier.c.value, identifier.c.verified_at).where(
+        identifier.c.user_id == p("owner"), identifier.c.kind == p("wanted")
+    )
+)
+_SET_LOCALE = Statement(
+    update(users).where(users.c.id == p("user_id")).values(locale=p("new_locale")).returning(users.c.id)
+)
+
+
+def find_proven_owner(kind: ContactKind, key: str) -> Work[str | None]:
+    """The id of whoever proved that an address or a number is theirs."""
+    rows = yield _FIND_PROVEN_OWNER(wanted=kind, key=key)
+    return rows[0][0] if rows else None
+
+
+def delete_contact_of_others(kind: ContactKind, key: str, user_id: str) -> Work[list[str]]:
+    """Take an address or a number from everybody but its owner; from whom."""
+    return [row[0] for row in (yield _DELETE_OF_OTHERS(wanted=kind, key=key, owner=user_id))]
+
+
+def replace_contact(user_id: str, kind: ContactKind, value: str | None, key: str, now: Instant) -> Work[str | None]:
+    """Put a proven address or number in the place of the one a user has, or nothing; the old one."""
+    old = yield _DELETE_OWN(owner=user_id, wanted=kind)
+    if value is not None:
+        yield _INSERT_EMAIL(
+            id=new_id(now), user_id=user_id, kind=kind, value=value, value_key=key, verified_at=now, created_at=now
+        )
+    return old[0][0] if old else None
+
+
+def find_contact(user_id: str, kind: ContactKind) -> Work[tuple[str, Instant | None] | None]:
+    """A user's address or number, and when it was proven."""
+    rows = yield _FIND_OWN(owner=user_id, wanted=kind)
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
+def update_locale(user_id: str, locale: str) -> Work[None]:
+    """Keep the language of a user's messages."""
+    yield _SET_LOCALE(user_id=user_id, new_locale=locale)
 
 
 def find_by_id(user_id: str) -> Work[User | None]:
@@ -128,6 +184,7 @@ def insert_user(user_id: str, new: NewUser, roles: Sequence[str], now: Instant) 
         version=1,
         created_at=now,
         updated_at=now,
+        locale=new.locale,
     )
     if added and new.email is not None:
         yield from _insert_email(user_id, new.email, now)
@@ -174,7 +231,8 @@ def first_user(rows: Sequence[Row]) -> User | None:
 
 def user_of(row: Row) -> User:
     """The user in a row of COLUMNS."""
-    user_id, uid, name, email, verified_at, dob, status, roles, fields, legacy_id, version, created_at, updated_at = row
+    user_id, uid, name, email, verified_at, dob, status, roles, fields, legacy_id, version, *rest = row
+    created_at, updated_at, locale = rest
     return User(
         id=user_id,
         uid=uid,
@@ -189,6 +247,7 @@ def user_of(row: Row) -> User:
         version=version,
         created_at=created_at,
         updated_at=updated_at,
+        locale=locale,
     )
 
 

@@ -70,9 +70,9 @@ class Gate:
         """
         cookies = self.cookies.read(request.headers.get("cookie"))
         visit = cookies.get(self.cookies.visit) or secrets.token_urlsafe(24)
-        call = Call(
-            request, caller, None, {}, cookies, self._preferences(request, cookies), self.csrf.token_for_visit(visit)
-        )
+        preferences = self._preferences(request, cookies)
+        caller = replace(caller, locale=preferences.locale)
+        call = Call(request, caller, None, {}, cookies, preferences, self.csrf.token_for_visit(visit))
         try:
             # Each step keeps what it learnt, so that a refused form comes back with what was typed.
             call = replace(call, body=await _read(request, operation))

@@ -1,0 +1,12 @@
+"""Mail and text messages: written down in the transaction of their cause, sent by a worker, never lost.
+
+The room promises that a message is sent if and only if what it tells of was committed; that what fills it, codes and
+links among it, is sealed at rest and gone once it was sent; that one goes to one recipient; and that no log line or
+error holds its contents.
+"""
+
+from doorward.messages.limits import SendLimits
+from doorward.messages.model import MAILS, TEXTS, Kind
+from doorward.messages.outbox import Outbox
+
+__all__ = ["MAILS", "TEXTS", "Kind", "Outbox", "SendLimits"]

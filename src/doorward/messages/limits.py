@@ -1,0 +1,42 @@
+"""How much others can have us send (C15)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from doorward.audit import Refusals
+from doorward.kernel.caller import Caller
+from doorward.kernel.errors import RateLimited
+from doorward.kernel.text import email_key
+from doorward.ports import Admission, Limiter
+
+MAIL: Final = "mail"
+SMS: Final = "sms"
+_OPERATOR_DIGITS: Final = 6  # what follows them is one operator's range
+
+
+@dataclass(frozen=True, slots=True)
+class SendLimits:
+    """Places for messages that strangers can cause. `limiter` counts durably, so that a restart gives nothing back."""
+
+    limiter: Limiter
+    refusals: Refusals
+
+    async def mail(self, address: str, caller: Caller, device_id: str | None = None) -> Admission:
+        """Take a place for a mail to `address`, whether or not anybody is known there. Raises RateLimited, Unavailable.
+
+        `device_id`: a known device of whoever owns the address; it has places of its own, which strangers cannot use
+        up.
+        """
+        recipient = email_key(address) if device_id is None else f"device:{device_id}"
+        return await self._admit(MAIL, caller, {"recipient": recipient})
+
+    async def text(self, number: str, caller: Caller) -> Admission:
+        """Take a place for a text message to a number in E.164. Raises RateLimited, Unavailable."""
+        return await self._admit(SMS, caller, {"recipient": number, "prefix": number[:-_OPERATOR_DIGITS]})
+
+    async def _admit(self, action: str, caller: Caller, subjects: dict[str, str]) -> Admission:
+        try:
+            return await self.limiter.admit(action, caller.address, subjects)
+        except RateLimited as refusal:
+            await self.refusals.limited(action, refusal, caller)
+            raise

@@ -1,0 +1,32 @@
+"""What can be sent, and what each message is filled with."""
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+from doorward.kernel.instant import Instant
+
+Kind: TypeAlias = Literal["mail", "sms"]
+MessageState: TypeAlias = Literal["queued", "sent", "failed", "void"]
+Values: TypeAlias = Mapping[str, str | int | None]
+
+# Template -> what fills it, with a sample for previews. A value called `path` is a path of ours; the rendering puts
+# public_url before it and calls it `link`. Values called `*_at` are instants (µs).
+MAILS: Final[Mapping[str, Values]] = {
+    "confirm_sign_up": {"path": "/verify/SAMPLE", "code": "123456", "hours": 24, "minutes": 10},
+    "known_sign_up": {"path": "/sign-in", "recovery_path": "/recovery", "device": "Firefox on Linux"},
+    "confirm_email": {"path": "/verify/SAMPLE", "code": "123456", "hours": 24, "minutes": 10, "name": "Ada"},
+    "email_changed": {"path": "/undo/SAMPLE", "days": 7, "name": "Ada", "new_email": "ada@example.org"},
+    "recovery": {"path": "/recovery/SAMPLE", "minutes": 60, "name": "Ada", "device": "Firefox on Linux"},
+    "password_changed": {"path": "/recovery", "name": "Ada", "device": "Firefox on Linux", "happened_at": 0},
+    "phone_changed": {"path": "/account/phone", "name": "Ada", "number": "+49 … 78", "happened_at": 0},
+    "sign_in_link": {"path": "/sign-in/link/SAMPLE", "code": "123456", "minutes": 10, "device": "Firefox on Linux"},
+    "many_failures": {"path": "/recovery", "name": "Ada", "failures": 100, "happened_at": 0},
+    "password_compromised": {"path": "/recovery/SAMPLE", "minutes": 60, "name": "Ada"},
+    "invitation": {"path": "/invitation/SAMPLE", "days": 7},
+    "test": {"happened_at": 0},
+}
+TEXTS: Final[Mapping[str, Values]] = {
+    "confirm_phone": {"code": "123456", "minutes": 10},
+}
+VOID: Final = "void"  # the template of a row that is written for the sake of equal work only
+FOR_EVER: Final[Instant] = 2**62
