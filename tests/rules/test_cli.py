@@ -158,10 +158,17 @@ def test_every_mistake_in_the_configuration_is_told_by_every_command(place: Path
 
 def test_another_way_of_signing_up_is_refused_for_a_data_directory_in_use(place: Path) -> None:
     right("init")
-    (place / "doorward-data/identifier").write_text("email\n", "ascii")
+    (place / "doorward.toml").write_text('[signup]\nidentifier = "uid"\n')
     result = run("user", "list")
     assert result.exit_code == 2
     assert 'was started with [signup] identifier = "email"' in result.stderr
+
+
+def test_a_data_directory_from_before_the_default_changed_goes_on_as_it_was(place: Path) -> None:
+    right("init")
+    (place / "doorward-data/identifier").write_text("uid\n", "ascii")
+    right("user", "list")
+    assert (place / "doorward-data/identifier").read_text("ascii") == "uid\n"
 
 
 def test_a_lost_key_is_told(place: Path) -> None:

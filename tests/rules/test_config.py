@@ -97,8 +97,8 @@ WRONG_FILES = {
         'users.directory: expected "members", "public" or "off", not "member"; did you mean "members"?',
     ),
     "a mode that does not exist yet": (
-        '[signup]\nidentifier = "email"',
-        'signup.identifier: expected "uid", not "email"',
+        '[signup]\nidentifier = "phone"',
+        'signup.identifier: expected "email" or "uid", not "phone"',
     ),
     "a core field's reader": ('[users.read]\ndob = "all"', 'users.read.dob: expected "private", "members" or "public"'),
     "a list with a number": ("roles = ['a', 1]", 'roles: expected a list, each text, not ["a", 1]'),

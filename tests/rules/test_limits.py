@@ -23,7 +23,16 @@ def test_the_shipped_figures_are_those_of_the_design() -> None:
     assert (LIMITS.sign_in.counts, LIMITS.sign_up.counts) == ("failures", "tries")
     assert (LIMITS.sign_in.when_store_is_down, LIMITS.sign_up.when_store_is_down) == ("local", "refuse")
     assert (LIMITS.known_device.void_after, LIMITS.known_device.per_user) == (10, 10)
-    assert set(LIMITS.actions) == {"sign-in", "reauthenticate", "sign-up"}
+    assert LIMITS.mail.per_subject == {"recipient": Rate(5, 15 * 60), "recipient_daily": Rate(10, 86_400)}  # C15
+    assert set(LIMITS.sms.per_subject) == {"recipient", "recipient_daily", "prefix"}
+    assert LIMITS.mail.when_store_is_down == LIMITS.sms.when_store_is_down == "refuse"
+    assert set(LIMITS.actions) == {"sign-in", "reauthenticate", "sign-up", "mail", "sms", "code"}
+
+
+def test_a_limit_by_subject_cannot_be_forgotten() -> None:
+    with pytest.raises(KeyError):
+        LIMITS.mail.rates_of({})
+    assert [figure for figure, _, _ in LIMITS.mail.rates_of({"recipient": "x"})] == ["recipient", "recipient_daily"]
 
 
 @pytest.mark.asvs("6.3.1")

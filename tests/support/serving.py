@@ -1,5 +1,6 @@
 """Starting a real server as a process of its own, and stopping it."""
 
+import os
 import re
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from threading import Thread
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 30
+USUAL = {"DOORWARD_SIGNUP__IDENTIFIER": "uid"}  # most tests want users at once; others name the mode
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ def running(
     process = subprocess.Popen(
         [*under, sys.executable, "-m", module, *arguments],
         cwd=ROOT,
-        env=environ,
+        env={**USUAL, **(os.environ if environ is None else environ)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
