@@ -1,5 +1,5 @@
 """Attacks over HTTP meet the application of the HTTP tests."""
 
-from tests.http.conftest import log_lines, settings, visitor, world
+from tests.http.conftest import inbox, log_lines, mail_settings, mail_world, settings, visitor, world
 
-__all__ = ["log_lines", "settings", "visitor", "world"]
+__all__ = ["inbox", "log_lines", "mail_settings", "mail_world", "settings", "visitor", "world"]

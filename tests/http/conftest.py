@@ -1,17 +1,19 @@
 """The whole application in process, on both databases, reached over ASGI as a program or a browser would."""
 
 import io
+import json
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from doorward import log
 from doorward.adapters.sealing import KeyFileSealer
@@ -19,6 +21,9 @@ from doorward.app import App, Services
 from doorward.config import Settings
 from doorward.config.settings import Signup
 from doorward.datadir import DataDir
+from doorward.messages.outbox import sealed_for
+from doorward.sql import Row, Statement, Work
+from doorward.sql.tables import message
 from doorward.testing import MovableClock
 from doorward.users import Declaration
 from tests.support.logs import restored_logging
@@ -101,6 +106,59 @@ class World:
         return Visitor(httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers))
 
 
+class Sent(NamedTuple):
+    """A message as it lies in the outbox, opened. `state` is "void" for one that is never sent."""
+
+    template: str
+    recipient: str
+    locale: str
+    values: Mapping[str, Any]
+    state: str
+
+
+_MESSAGES = Statement(
+    select(
+        message.c.id,
+        message.c.template,
+        message.c.recipient,
+        message.c.locale,
+        message.c.values_sealed,
+        message.c.state,
+    )
+    .where(message.c.values_sealed.is_not(None))
+    .order_by(message.c.id)
+)
+
+
+def _list_messages() -> Work[list[Row]]:
+    return list((yield _MESSAGES()))
+
+
+@dataclass
+class Inbox:
+    """What was sent in a world: whoever reads here has every mailbox and every telephone."""
+
+    world: World
+
+    async def rows(self) -> list[Sent]:
+        """Every message, those among them that are never sent; the latest last."""
+        services = self.world.services
+        return [
+            Sent(template, recipient, locale, json.loads(services.sealer.open(sealed, sealed_for(key))), state)
+            for key, template, recipient, locale, sealed, state in await services.db.search(_list_messages())
+        ]
+
+    async def messages(self, to: str | None = None) -> list[Sent]:
+        """What arrives, at `to` or anywhere; the latest last."""
+        return [one for one in await self.rows() if one.state != "void" and to in {None, one.recipient}]
+
+    async def last(self, to: str | None = None) -> Sent:
+        """The latest that arrives."""
+        found = await self.messages(to)
+        assert found, f"nothing was sent to {to or 'anybody'}"
+        return found[-1]
+
+
 @asynccontextmanager
 async def running(settings: Settings, data: DataDir, clock: MovableClock) -> AsyncIterator[World]:
     app = App(settings, data, clock)
@@ -130,8 +188,38 @@ def settings() -> Settings:
 
 
 @pytest.fixture
+def mail_settings(settings: Settings) -> Settings:
+    """The same where people sign up with an e-mail address, as they do unless configured otherwise."""
+    return msgspec.structs.replace(settings, signup=Signup(identifier="email"))
+
+
+@pytest.fixture
 async def world(database_address: str, settings: Settings, tmp_path: Path, clock: MovableClock) -> AsyncIterator[World]:
     """The application on each database in turn."""
+    async with on_database(database_address, settings, tmp_path, clock) as world:
+        yield world
+
+
+@pytest.fixture
+async def mail_world(
+    database_address: str, mail_settings: Settings, tmp_path: Path, clock: MovableClock
+) -> AsyncIterator[World]:
+    """The application in mode "email", on each database in turn."""
+    async with on_database(database_address, mail_settings, tmp_path, clock) as world:
+        yield world
+
+
+@pytest.fixture
+def inbox(mail_world: World) -> Inbox:
+    """Every mailbox there is."""
+    return Inbox(mail_world)
+
+
+@asynccontextmanager
+async def on_database(
+    database_address: str, settings: Settings, tmp_path: Path, clock: MovableClock
+) -> AsyncIterator[World]:
+    """Run the application on a migrated database."""
     data = DataDir.open(tmp_path / "data")
     if database_address.startswith("postgresql:"):
         database = msgspec.structs.replace(settings.database, url=database_address)

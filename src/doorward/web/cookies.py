@@ -7,6 +7,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import Response
 
 VISIT_SECONDS = 12 * 3600
+PENDING_SECONDS = 24 * 3600  # as long as the longest confirmation that a browser waits for
 DEVICE_SECONDS = 400 * 86400  # the longest browsers keep a cookie (RFC 6265bis §5.5)
 PREFERENCE_SECONDS = 400 * 86400
 
@@ -31,6 +32,11 @@ class Cookies:
     def visit(self) -> str:
         """Ties a form to the browser that fetched it, before there is a session."""
         return self._name("doorward-visit")
+
+    @property
+    def pending(self) -> str:
+        """Ties what was begun by e-mail to the browser that began it (see `confirmations.holder_of_cookie`)."""
+        return self._name("doorward-pending")
 
     def read(self, header: str | None) -> dict[str, str]:
         """Parse a Cookie header; a name sent twice is dropped: the first may be a planted twin (RFC 6265bis §8)."""
