@@ -26,7 +26,9 @@ def test_the_shipped_figures_are_those_of_the_design() -> None:
     assert LIMITS.mail.per_subject == {"recipient": Rate(5, 15 * 60), "recipient_daily": Rate(10, 86_400)}  # C15
     assert set(LIMITS.sms.per_subject) == {"recipient", "recipient_daily", "prefix"}
     assert LIMITS.mail.when_store_is_down == LIMITS.sms.when_store_is_down == "refuse"
-    assert set(LIMITS.actions) == {"sign-in", "reauthenticate", "sign-up", "mail", "sms", "code"}
+    assert set(LIMITS.actions) == {
+        "sign-in", "reauthenticate", "sign-up", "sign-up-free", "challenge", "patience", "mail", "sms", "code"
+    }  # fmt: skip
 
 
 def test_a_limit_by_subject_cannot_be_forgotten() -> None:

@@ -115,6 +115,9 @@ class Limits:
     sign_in: ActionLimit
     reauthenticate: ActionLimit
     sign_up: ActionLimit
+    sign_up_free: ActionLimit
+    challenge: ActionLimit
+    patience: ActionLimit
     mail: ActionLimit
     sms: ActionLimit
     code: ActionLimit

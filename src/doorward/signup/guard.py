@@ -1,0 +1,67 @@
+"""When sign-ups come thick and fast, who may go on: those whose browser did some work, or who waited."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from doorward.audit import Refusals
+from doorward.kernel.addresses import network_of
+from doorward.kernel.caller import Caller
+from doorward.kernel.errors import RateLimited
+from doorward.kernel.instant import MINUTE, Instant
+from doorward.ports import Clock, Limiter
+from doorward.signup.challenge import Challenge, ChallengeNeeded, Challenges
+
+FREE: Final = "sign-up-free"  # tables of limits.toml
+CHALLENGE: Final = "challenge"
+PATIENCE: Final = "patience"
+PROOF_FIELDS: Final = ("challenge", "challenge_number")  # of a form or a JSON body
+_BUSY: Final = 10 * MINUTE
+
+
+@dataclass(slots=True)
+class SignUpGuard:
+    """Asks for a proof beyond `[sign-up-free]`. `durable` counts each proof once among all workers and nodes."""
+
+    challenges: Challenges
+    clock: Clock
+    limiter: Limiter
+    durable: Limiter
+    refusals: Refusals
+    _busy_until: Instant = field(default=0, init=False)
+
+    async def admit(self, proof: Mapping[str, str], caller: Caller) -> None:
+        """Let a sign-up go on. `proof`: the PROOF_FIELDS that were sent.
+
+        Raises ChallengeNeeded with a new challenge, RateLimited, Unavailable.
+        """
+        try:
+            async with await self.limiter.admit(FREE, caller.address):
+                return
+        except RateLimited as refusal:
+            self._busy_until = self.clock.now() + _BUSY
+            await self._check(proof, caller, refusal)
+
+    def expected(self, caller: Caller) -> Challenge | None:
+        """A challenge for a form before it is sent, so that it is solved by the time it is."""
+        return self._new(caller) if self.clock.now() < self._busy_until else None
+
+    async def _check(self, proof: Mapping[str, str], caller: Caller, refusal: RateLimited) -> None:
+        sent = [proof.get(name, "") for name in PROOF_FIELDS]
+        found = await asyncio.to_thread(self.challenges.check, *sent, network_of(caller.address))
+        if found is None:
+            await self.refusals.limited(FREE, refusal, caller)
+            raise ChallengeNeeded(self._new(caller))
+        salt, proved = found
+        try:
+            async with await self.durable.admit(CHALLENGE, caller.address, {"challenge": salt}):
+                if proved == "patience":
+                    async with await self.durable.admit(PATIENCE, caller.address):
+                        pass
+        except RateLimited as again:
+            await self.refusals.limited(CHALLENGE, again, caller)
+            raise ChallengeNeeded(self._new(caller)) from None
+
+    def _new(self, caller: Caller) -> Challenge:
+        return self.challenges.new(network_of(caller.address))
