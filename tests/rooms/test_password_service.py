@@ -504,6 +504,88 @@ async def test_a_new_password_has_to_satisfy_the_policy(passwords: PasswordServi
         await passwords.hash_new("short", context=[])
 
 
+# What others hang on it -----------------------------------------------------------------------------------------------
+
+
+class Leaks:
+    """A breach check with one answer."""
+
+    def __init__(self, *, answer: bool | None) -> None:
+        self.answer = answer
+
+    async def is_known(self, password: str) -> bool | None:
+        assert password
+        return self.answer
+
+
+@pytest.mark.asvs("6.2.12")
+async def test_a_leaked_password_is_refused_and_the_answer_says_why(passwords: PasswordService) -> None:
+    passwords.breach = Leaks(answer=True)
+    with pytest.raises(Invalid) as caught:
+        await passwords.hash_new("the blue tram goes home", context=[], field="new_password")
+    (error,) = caught.value.errors
+    assert (error.field, error.code) == ("new_password", "leaked")
+
+
+@pytest.mark.asvs("6.2.12", "16.5.2")
+async def test_a_breach_check_without_an_answer_keeps_nobody_from_a_password_and_is_audited_once_a_minute(
+    passwords: PasswordService, clock: MovableClock
+) -> None:
+    passwords.breach = Leaks(answer=None)
+    for _ in range(3):
+        assert await passwords.hash_new("the blue tram goes home", context=[])
+    clock.advance(61)
+    await passwords.hash_new("the blue tram goes home", context=[])
+    noted = [(event, payload) for event, _, payload in await audited(passwords)]
+    assert noted == [
+        ("sys_monitor_disabled", {"part": "range api", "refused": 1}),
+        ("sys_monitor_disabled", {"part": "range api", "refused": 3}),
+    ]
+
+
+async def test_what_a_new_password_makes_void_goes_in_its_transaction(passwords: PasswordService) -> None:
+    forgotten = []
+
+    def forget(user_id: str) -> Work[None]:
+        forgotten.append(user_id)
+        yield from ()
+
+    passwords.forget = forget
+    await set_password(passwords, "the blue tram goes home")
+    assert forgotten == [ANNI.id]
+
+
+async def test_an_owner_is_told_of_too_many_failures_once_and_nobody_of_those_for_nobody(
+    passwords: PasswordService, clock: MovableClock
+) -> None:
+    told = []
+
+    def tell(user: User, failures: int, now: int) -> Work[None]:
+        told.append((user.id, failures, now))
+        yield from ()
+
+    passwords.told = tell
+    stop = LIMITS.account.hard_stop
+    for _ in range(stop + 1):
+        await fail(passwords)
+        await fail(passwords, None, name="ghost")
+        clock.advance(3600)
+    assert told == [(ANNI.id, stop, clock.now() - 2 * 3_600_000_000)]
+
+
+async def test_a_flag_stays_until_the_next_password_even_while_its_owner_signs_in(passwords: PasswordService) -> None:
+    under_way = await passwords.verify(ANNI, "anni", RIGHT, CALLER)
+    passwords.policy = PasswordPolicy(minimum_length=len(RIGHT) + 1)  # so that this one writes another reason
+    another = await passwords.verify(ANNI, "anni", RIGHT, CALLER)
+    await passwords.db.write(lambda: passwords.flag_compromised(ANNI.id))
+    await passwords.db.write(under_way.succeeded)
+    await passwords.db.write(another.succeeded)
+    assert await passwords.change_wanted(ANNI.id) == "compromised"
+
+    await set_password(passwords, "the blue tram goes home quietly")
+    assert await passwords.change_wanted(ANNI.id) is None
+
+
 # Floods --------------------------------------------------------------------------------------------------------------
 
 

@@ -3,24 +3,36 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from doorward.audit import AuditTrail, Event, Outcome, Payload, Refusals
 from doorward.authenticators import store
 from doorward.authenticators.model import ChangeWanted, KnownDevice, Refused, Reserved, StoredPassword
 from doorward.authenticators.password import MAXIMUM_LENGTH, PasswordPolicy
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import InvalidCredentials, RateLimited, Unavailable
+from doorward.kernel.errors import FieldError, Invalid, InvalidCredentials, RateLimited, Unavailable
 from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.limits import Limits, load_limits
+from doorward.kernel.msgid import msgid
 from doorward.kernel.text import normalise_password
 from doorward.kernel.under_way import Full, UnderWay
 from doorward.ports import Admission, Clock, Database, Hasher, Limiter, Sealer, Verified
+from doorward.ports.breach import BreachCheck
 from doorward.sql import Work
 from doorward.users import User, identifier_key
 
 SIGN_IN: Final = "sign-in"
 REAUTHENTICATE: Final = "reauthenticate"
+
+Forget: TypeAlias = Callable[[str], Work[None]]
+"""What else a new password of a user makes void, such as links under way; runs in its transaction."""
+Told: TypeAlias = Callable[[User, int, Instant], Work[None]]
+"""Tells a user of so many failures in a row; runs in the transaction that counts the last of them."""
+
+_OURSELVES = Caller(address="local", user_agent="doorward")
+_LEAKED = msgid(
+    "This password has appeared in a data leak, so it is among those that are guessed first. Choose another one"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +75,28 @@ class _Try:
     lane: bytes
 
 
-def _no_device(_: str) -> Work[None]:
+class _NothingLeaked:
+    """The breach check where none is configured."""
+
+    async def is_known(self, password: str) -> bool:  # noqa: ARG002  a port's method
+        return False
+
+
+def _no_more(_: str) -> Work[None]:
+    yield from ()
+
+
+def _tell_nobody(_: User, __: int, ___: Instant) -> Work[None]:
     yield from ()
 
 
 @dataclass(slots=True)
 class PasswordService:
-    """Passwords of users. `fail_device` counts a wrong password on a known device and voids it at its limit."""
+    """Passwords of users.
+
+    `fail_device` counts a wrong password on a known device and voids it at its limit; `breach` knows passwords that
+    have leaked; `forget` makes void what a new password leaves behind; `told` tells an owner of too many failures.
+    """
 
     db: Database
     clock: Clock
@@ -80,7 +107,10 @@ class PasswordService:
     refusals: Refusals
     policy: PasswordPolicy
     limits: Limits = field(default_factory=load_limits)
-    fail_device: Callable[[str], Work[None]] = _no_device
+    fail_device: Callable[[str], Work[None]] = _no_more
+    breach: BreachCheck = field(default_factory=_NothingLeaked)
+    forget: Forget = _no_more
+    told: Told = _tell_nobody
     _throttle: store.Throttle = field(init=False)
     _under_way: UnderWay = field(default_factory=UnderWay, init=False)
 
@@ -91,13 +121,28 @@ class PasswordService:
     # Setting ----------------------------------------------------------------------------------------------------
 
     async def hash_new(self, password: str, context: Sequence[str], field: str = "password") -> str:
-        """Check a new password against the policy and hash it. Raises Invalid naming `field`, or Unavailable."""
-        return await self.hasher.hash(self.policy.check(password, context=context, field=field))
+        """Check a new password against the policy and what has leaked, and hash it.
+
+        `context`: see `PasswordPolicy.check`. Raises Invalid naming `field`, or Unavailable. A breach check that does
+        not answer keeps nobody from a password; the audit says so, once a minute.
+        """
+        normal = self.policy.check(password, context=context, field=field)
+        is_known = await self.breach.is_known(normal)
+        if is_known:
+            raise Invalid([FieldError(field, "leaked", _LEAKED)])
+        if is_known is None:
+            await self.refusals.note(Event.SYS_MONITOR_DISABLED, _OURSELVES, {"part": "range api"})
+        return await self.hasher.hash(normal)
 
     def set_password(self, user_id: str, digest: str, change_wanted: ChangeWanted | None = None) -> Work[None]:
         """Set a user's password in the caller's transaction; failures against the old one are forgotten."""
         yield from store.upsert_password(user_id, digest, self.clock.now(), change_wanted)
+        yield from self.forget(user_id)
         yield from store.delete_throttles([self._lane(action, "user", user_id) for action in (SIGN_IN, REAUTHENTICATE)])
+
+    def flag_compromised(self, user_id: str) -> Work[None]:
+        """Note, in the caller's transaction, that others may know a user's password; the next one ends it."""
+        yield from store.update_compromised(user_id)
 
     async def change_wanted(self, user_id: str) -> ChangeWanted | None:
         """Why a user should choose another password, as far as it was noticed."""
@@ -223,6 +268,8 @@ class PasswordService:
             yield from self.audit.record(
                 Event.AUTHN_LOGIN_LOCK, Outcome.FAILURE, attempt.caller, user_id=user_id, payload=payload
             )
+            if attempt.user is not None:
+                yield from self.told(attempt.user, failures, self.clock.now())
         if attempt.device is not None:
             yield from self.fail_device(attempt.device.id)
 

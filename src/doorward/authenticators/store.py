@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, ColumnElement, bindparam, case, delete, literal_column, select, update
+from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, case, delete, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's
 
 from doorward.authenticators.model import Refused, Reserved, StoredPassword
@@ -31,7 +31,19 @@ _UPSERT = Statement(
 _REPLACE = Statement(
     update(password)
     .where(password.c.user_id == bindparam("owner"), password.c.digest == bindparam("old"))
-    .values(digest=bindparam("new"), change_wanted=bindparam("change_wanted"))
+    .values(
+        digest=bindparam("new"),
+        # Whoever reported a password does so while its owner may be signing in with it.
+        change_wanted=case(
+            (password.c.change_wanted == literal_column("'compromised'"), password.c.change_wanted),
+            else_=bindparam("change_wanted", type_=Text()),
+        ),
+    )
+)
+_COMPROMISED = Statement(
+    update(password)
+    .where(password.c.user_id == bindparam("owner"))
+    .values(change_wanted=literal_column("'compromised'"))
 )
 _FIND_NOT_BEFORE = Statement(select(throttle.c.not_before).where(throttle.c.key == bindparam("key")))
 _RELEASE = Statement(
@@ -70,6 +82,11 @@ def upsert_password(user_id: str, digest: str, now: Instant, change_wanted: str 
 def update_digest(user_id: str, old: str, new: str, change_wanted: str | None) -> Work[None]:
     """Replace a weak digest of the same password, unless someone has replaced it meanwhile."""
     yield _REPLACE(owner=user_id, old=old, new=new, change_wanted=change_wanted)
+
+
+def update_compromised(user_id: str) -> Work[None]:
+    """Note that others may know a user's password."""
+    yield _COMPROMISED(owner=user_id)
 
 
 class Throttle:
