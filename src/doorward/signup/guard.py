@@ -48,8 +48,8 @@ class SignUpGuard:
         return self._new(caller) if self.clock.now() < self._busy_until else None
 
     async def _check(self, proof: Mapping[str, str], caller: Caller, refusal: RateLimited) -> None:
-        sent = [proof.get(name, "") for name in PROOF_FIELDS]
-        found = await asyncio.to_thread(self.challenges.check, *sent, network_of(caller.address))
+        token, number = (proof.get(name, "") for name in PROOF_FIELDS)
+        found = await asyncio.to_thread(self.challenges.check, token, number, network_of(caller.address))
         if found is None:
             await self.refusals.limited(FREE, refusal, caller)
             raise ChallengeNeeded(self._new(caller))
