@@ -61,6 +61,12 @@ def test_all_known_devices_together_stay_within_the_hard_stop() -> None:
     assert LIMITS.known_device.void_after * LIMITS.known_device.per_user <= LIMITS.account.hard_stop
 
 
+def test_the_stop_of_a_name_is_half_of_that_of_an_account_and_above_what_is_free() -> None:
+    assert LIMITS.account.stop_of_name == 50
+    with pytest.raises(LimitsError, match="hard_stop: must be at least 2 times free_failures"):
+        load_limits({"account": {"hard_stop": 9}})
+
+
 def test_single_figures_can_be_replaced() -> None:
     limits = load_limits({"sign-in": {"per_address": "5/1h"}, "account": {"hard_stop": "50", "forget_after": "60d"}})
     assert limits.sign_in.per_address == Rate(5, 3600)

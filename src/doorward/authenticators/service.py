@@ -19,7 +19,7 @@ from doorward.kernel.under_way import Full, UnderWay
 from doorward.ports import Admission, Clock, Database, Hasher, Limiter, Sealer, Verified
 from doorward.ports.breach import BreachCheck
 from doorward.sql import Work
-from doorward.users import User, identifier_key
+from doorward.users import User, identifier_key, list_names
 
 SIGN_IN: Final = "sign-in"
 REAUTHENTICATE: Final = "reauthenticate"
@@ -138,7 +138,9 @@ class PasswordService:
         """Set a user's password in the caller's transaction; failures against the old one are forgotten."""
         yield from store.upsert_password(user_id, digest, self.clock.now(), change_wanted)
         yield from self.forget(user_id)
-        yield from store.delete_throttles([self._lane(action, "user", user_id) for action in (SIGN_IN, REAUTHENTICATE)])
+        names = yield from list_names(user_id)
+        lanes = [self._lane(SIGN_IN, "name", name) for name in names]
+        yield from store.delete_throttles([*lanes, self._lane(REAUTHENTICATE, "user", user_id)])
 
     def flag_compromised(self, user_id: str) -> Work[None]:
         """Note, in the caller's transaction, that others may know a user's password; the next one ends it."""
@@ -229,7 +231,8 @@ class PasswordService:
             raise InvalidCredentials(reason=reason)
         change_wanted = stored.change_wanted or ("short" if self.policy.is_short(normal) else None)
         new_digest = await self._stronger(normal) if verified.outdated else None
-        # At once and not with the session: tries of the same owner may be waiting for the outcome of this one.
+        # At once and not with the session: tries of the same owner may be waiting for the outcome of this one. Its own
+        # lane alone: that the owner was here must not show under their other name.
         await self.db.write(lambda: store.delete_throttles([attempt.lane]))
         return Correct(user, change_wanted, reserved.failures - 1, stored, new_digest)
 
@@ -264,7 +267,7 @@ class PasswordService:
             "known_device": attempt.device is not None,
         }
         yield from self.audit.record(attempt.failure, Outcome.FAILURE, attempt.caller, user_id=user_id, payload=payload)
-        if failures == self.limits.account.hard_stop:
+        if failures == self.limits.account.stop_of_name:
             yield from self.audit.record(
                 Event.AUTHN_LOGIN_LOCK, Outcome.FAILURE, attempt.caller, user_id=user_id, payload=payload
             )
@@ -283,8 +286,9 @@ class PasswordService:
     def _lane_of(self, action: str, user: User | None, identifier: str, device: KnownDevice | None) -> bytes:
         if device is not None:
             return self._lane(action, "device", device.id)
-        if user is not None:
+        if action == REAUTHENTICATE and user is not None:
             return self._lane(action, "user", user.id)
+        # By what was typed and not by whom it names: else delays would tell which names are one person's.
         return self._lane(action, "name", identifier_key(identifier))
 
     def _lane(self, *parts: str) -> bytes:

@@ -151,7 +151,7 @@ def _delay(limit: AccountLimit, failures: ColumnElement[int]) -> ColumnElement[i
     return case(
         (failures < literal_column(str(limit.free_failures)), literal_column("0")),
         *steps,
-        (failures >= literal_column(str(limit.hard_stop)), _us(limit.delay_at_hard_stop * SECOND)),
+        (failures >= literal_column(str(limit.stop_of_name)), _us(limit.delay_at_hard_stop * SECOND)),
         else_=_us(limit.longest_delay * SECOND),
     )
 

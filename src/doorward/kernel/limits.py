@@ -14,6 +14,7 @@ Counts: TypeAlias = Literal["failures", "tries"]
 WhenDown: TypeAlias = Literal["local", "refuse"]
 Overrides: TypeAlias = Mapping[str, Mapping[str, str | int]]
 
+NAMES = 2  # by which one account can be signed in to: its handle and its proven e-mail address
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _PER, _DAILY = "per_", "_daily"
@@ -82,10 +83,19 @@ class AccountLimit:
     forget_after: int
 
     @property
+    def stop_of_name(self) -> int:
+        """Failures in a row under one name at which only `delay_at_hard_stop` helps.
+
+        Every name has the same, whether or not somebody has it and by whatever other name; all of an account's together
+        stay within `hard_stop`.
+        """
+        return self.hard_stop // NAMES
+
+    @property
     def steps(self) -> tuple[tuple[int, int], ...]:
         """The ladder in full, as (failures, delay in µs) from the first delay to the last that grows."""
         steps = []
-        for failures in range(self.free_failures, self.hard_stop):
+        for failures in range(self.free_failures, self.stop_of_name):
             steps.append((failures, self.delay_after(failures)))
             if steps[-1][1] == self.longest_delay * SECOND:
                 break
@@ -93,7 +103,7 @@ class AccountLimit:
 
     def delay_after(self, failures: int) -> int:
         """How long the next try has to wait after so many failures in a row, in µs."""
-        if failures >= self.hard_stop:
+        if failures >= self.stop_of_name:
             return self.delay_at_hard_stop * SECOND
         if failures < self.free_failures:
             return 0
@@ -167,8 +177,8 @@ def _table(name: str, keys: Mapping[str, Any]) -> ActionLimit | AccountLimit | D
     match name:
         case "account":
             account = AccountLimit(**_read(name, keys, {"free_failures": _number, "hard_stop": _number}, _duration))
-            if account.hard_stop < account.free_failures:
-                raise LimitsError([(name, "hard_stop", "must not be below free_failures")])
+            if account.stop_of_name < account.free_failures:
+                raise LimitsError([(name, "hard_stop", f"must be at least {NAMES} times free_failures")])
             return account
         case "known-device":
             return DeviceLimit(**_read(name, keys, {}, _number))

@@ -22,6 +22,7 @@ from doorward.users.order import index_statements
 from doorward.users.schema import Schema
 from doorward.users.service import UsersService
 from doorward.users.sources import FORMATS, read_source
+from doorward.users.store import list_names
 
 __all__ = [
     "FORMATS",
@@ -45,5 +46,6 @@ __all__ = [
     "contact_key",
     "identifier_key",
     "index_statements",
+    "list_names",
     "read_source",
 ]

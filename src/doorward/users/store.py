@@ -41,6 +41,15 @@ _FIND_BY_ID = Statement(_USERS.where(users.c.id == p("user_id")))
 _FIND_BY_ID_LOCKED = Statement(_USERS.where(users.c.id == p("user_id")).with_for_update(of=users))
 _FIND_BY_UID = Statement(_USERS.where(users.c.uid_key == p("key")))
 _FIND_BY_EMAIL = Statement(_USERS.where(identifier.c.value_key == p("key"), identifier.c.verified_at.is_not(None)))
+_LIST_NAMES = Statement(
+    select(users.c.uid_key.label("name"))
+    .where(users.c.id == p("user_id"))
+    .union_all(
+        select(identifier.c.value_key).where(
+            identifier.c.user_id == p("user_id"), identifier.c.kind == "email", identifier.c.verified_at.is_not(None)
+        )
+    )
+)
 _FIND_ID_BY_UID = Statement(select(users.c.id).where(users.c.uid_key == p("key")))
 _FIND_ID_BY_LEGACY = Statement(select(users.c.id).where(users.c.legacy_id == p("legacy_id")))
 _INSERT = Statement(
@@ -155,6 +164,11 @@ def find_by_uid(uid: str) -> Work[User | None]:
 def find_by_verified_email(address: str) -> Work[User | None]:
     """The user who proved that `address` is theirs."""
     return first_user((yield _FIND_BY_EMAIL(key=email_key(address))))
+
+
+def list_names(user_id: str) -> Work[list[str]]:
+    """The keys (`identifier_key`) of what a user can be signed in by: the handle and the proven e-mail address."""
+    return [row[0] for row in (yield _LIST_NAMES(user_id=user_id))]
 
 
 def find_owner_of_uid(uid: str) -> Work[str | None]:
