@@ -27,7 +27,8 @@ def test_the_shipped_figures_are_those_of_the_design() -> None:
     assert set(LIMITS.sms.per_subject) == {"recipient", "recipient_daily", "prefix"}
     assert LIMITS.mail.when_store_is_down == LIMITS.sms.when_store_is_down == "refuse"
     assert set(LIMITS.actions) == {
-        "sign-in", "reauthenticate", "sign-up", "sign-up-free", "challenge", "patience", "mail", "sms", "code"
+        "sign-in", "reauthenticate", "sign-up", "sign-up-free", "challenge", "patience", "mail", "sms",
+        "contact", "code",
     }  # fmt: skip
 
 

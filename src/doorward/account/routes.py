@@ -1,10 +1,11 @@
 """The hosted account pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
+from doorward.account.frame import Frame
 from doorward.account.service import ADMIN, Account
 from doorward.authenticators import new_password_field, password_field
 from doorward.kernel.errors import FieldError, Invalid, NotFound, Problem
@@ -18,13 +19,6 @@ from doorward.web.routing import BODY_LIMIT, FORM, Access, Again, Call, Handler,
 
 PAGE_ROWS = 25
 
-NOTICES = {  # shown after a redirect; the query names one, it never carries text
-    "welcome": msgid("Welcome! Your account is ready."),
-    "saved": msgid("Your changes are saved."),
-    "password": msgid("Your password is changed. Other devices have been signed out."),
-    "ended": msgid("That session has ended."),
-    "others": msgid("All other sessions have ended."),
-}
 _PASSWORDS = {"current_password": msgid("Enter your password"), "new_password": msgid("Enter a password")}
 _UNTICKED = msgid("Tick the box if you want to delete your account")
 
@@ -40,6 +34,7 @@ class AccountRoutes:
     directory: Directory
     schema: Schema
     directory_open: str
+    frame: Frame
 
     def operations(self) -> Sequence[Operation]:
         """Every page of the room and what its forms post to."""
@@ -89,8 +84,9 @@ class AccountRoutes:
             "profile.html",
             fields,
             problem,
-            notice=_notice(call, problem),
             facts=[(fact["label"], fact["value"]) for fact in self.schema.facts(user)],
+            email=user.email,
+            **await self.frame.around(call, problem),
         )
 
     async def post_profile(self, call: Call) -> Response:
@@ -120,8 +116,8 @@ class AccountRoutes:
             "password.html",
             fields,
             problem,
-            notice=_notice(call, problem),
             change_wanted=wanted,
+            **await self.frame.around(call, problem),
         )
 
     async def post_password(self, call: Call) -> Response:
@@ -154,7 +150,7 @@ class AccountRoutes:
             }
             for session in await self.sessions.list_of(current.user_id)
         ]
-        return self.gate.render(call, "sessions.html", sessions=rows, notice=_notice(call, None))
+        return self.gate.render(call, "sessions.html", sessions=rows, **await self.frame.around(call))
 
     async def post_end(self, call: Call) -> Response:
         """End one session; one that is gone already is as good as ended."""
@@ -188,7 +184,7 @@ class AccountRoutes:
                 messages={"required": _UNTICKED},
             ),
         ]
-        return self.gate.form(call, "delete.html", fields, problem)
+        return self.gate.form(call, "delete.html", fields, problem, **await self.frame.around(call, problem))
 
     async def post_delete(self, call: Call) -> Response:
         """Delete the account."""
@@ -229,11 +225,3 @@ class AccountRoutes:
         response = redirect(local_path(call.form_text("return_to"), "/"))
         self.gate.keep_preferences(response, call.form_text("theme"), call.form_text("lang"))
         return response
-
-
-def _notice(call: Call, problem: Problem | None) -> str | None:
-    # A link from elsewhere must not make our page claim that something was done; every browser of today tells.
-    if problem is not None or call.request.headers.get("sec-fetch-site") != "same-origin":
-        return None
-    shown: Mapping[str, str] = {name: text for name, text in NOTICES.items() if name in call.request.query_params}
-    return next(iter(shown.values()), None)

@@ -4,17 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from doorward.account.contacts import Contacts
+from doorward.account.ownership import ADMIN, check_owner
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import PasswordService
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import FieldError, Forbidden, Invalid, InvalidCredentials, NotFound, NotSignedIn
+from doorward.kernel.errors import FieldError, Invalid, InvalidCredentials, NotFound, NotSignedIn
 from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database
 from doorward.sessions import Session, Sessions
 from doorward.sql import Work
 from doorward.users import User, UsersService, Writer
 
-ADMIN = "admin"
+__all__ = ["ADMIN", "Account"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Account:
     sessions: Sessions
     audit: AuditTrail
     refusals: Refusals
+    contacts: Contacts
 
     async def find(self, session: Session, user_id: str) -> User:
         """A user by id, for whoever may see the directory. Raises NotFound."""
@@ -37,10 +40,15 @@ class Account:
         return user
 
     async def update(self, session: Session, user_id: str, body: Mapping[str, Any], caller: Caller) -> User:
-        """Change a record. Raises Forbidden on somebody else's, Invalid naming every bad field, NotFound."""
-        await self._check_owner(session, user_id, caller, "update")
+        """Change a record. Another e-mail address has to be proven first: until then the answer shows the old one.
+
+        Raises Forbidden on somebody else's, Invalid naming every bad field, NotFound, and for an address what
+        `Contacts.ask` raises.
+        """
+        await check_owner(self.refusals, session, user_id, caller, "update")
         writer: Writer = "admin" if ADMIN in session.roles else "user"
-        changes = self.users.validate_update(body, writer, user_id)
+        asked = self.users.validate_update(body, writer, user_id)
+        changes = await self.contacts.change(session, user_id, asked, caller)
         return await self.users.update(user_id, changes, session.user_id, caller)
 
     async def delete(self, session: Session, user_id: str, password: str | None, caller: Caller) -> None:
@@ -49,7 +57,7 @@ class Account:
         The owner needs a password given now or within ten minutes, an administrator a fresh authentication. Raises
         ReauthenticationNeeded, InvalidCredentials, Forbidden, NotFound, Conflict (the last administrator).
         """
-        await self._check_owner(session, user_id, caller, "delete")
+        await check_owner(self.refusals, session, user_id, caller, "delete")
         if password is not None:
             await self._verify(session, password, caller)
         else:
@@ -112,16 +120,3 @@ class Account:
         if user is None:
             raise NotSignedIn(reason="user is gone")
         return user
-
-    async def _check_owner(self, session: Session, user_id: str, caller: Caller, verb: str) -> None:
-        if user_id == session.user_id or ADMIN in session.roles:
-            return
-        await self.refusals.note(
-            Event.AUTHZ_FAIL,
-            caller,
-            {"verb": verb, "resource": "user"},
-            user_id=user_id,
-            actor_id=session.user_id,
-            session_id=session.id,
-        )
-        raise Forbidden(reason=f"{verb} on somebody else's record")

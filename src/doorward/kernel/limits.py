@@ -130,6 +130,7 @@ class Limits:
     patience: ActionLimit
     mail: ActionLimit
     sms: ActionLimit
+    contact: ActionLimit
     code: ActionLimit
     account: AccountLimit
     known_device: DeviceLimit

@@ -6,7 +6,7 @@ error holds its contents.
 """
 
 from doorward.messages.limits import SendLimits
-from doorward.messages.model import MAILS, TEXTS, Kind
+from doorward.messages.model import MAILS, TEXTS, Kind, Values
 from doorward.messages.outbox import Outbox
 
-__all__ = ["MAILS", "TEXTS", "Kind", "Outbox", "SendLimits"]
+__all__ = ["MAILS", "TEXTS", "Kind", "Outbox", "SendLimits", "Values"]

@@ -11,6 +11,7 @@ from doorward.ports import Admission, Limiter
 
 MAIL: Final = "mail"
 SMS: Final = "sms"
+CONTACT: Final = "contact"
 _OPERATOR_DIGITS: Final = 6  # what follows them is one operator's range
 
 
@@ -33,6 +34,10 @@ class SendLimits:
     async def text(self, number: str, caller: Caller) -> Admission:
         """Take a place for a text message to a number in E.164. Raises RateLimited, Unavailable."""
         return await self._admit(SMS, caller, {"recipient": number, "prefix": number[:-_OPERATOR_DIGITS]})
+
+    async def of_account(self, user_id: str, caller: Caller) -> Admission:
+        """Take a place for a message that a member has us send wherever they like. Raises RateLimited, Unavailable."""
+        return await self._admit(CONTACT, caller, {"account": user_id})
 
     async def _admit(self, action: str, caller: Caller, subjects: dict[str, str]) -> Admission:
         try:

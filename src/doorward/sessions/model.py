@@ -54,9 +54,13 @@ class Session:
         idle_over = profile.idle is not None and now >= self.last_seen_at + profile.idle
         return self.status == "active" and now < self.expires_at and not idle_over
 
+    def is_fresh(self, now: Instant) -> bool:
+        """Whether the user proved who they are within the last ten minutes."""
+        return now - self.auth_time <= FRESH_SECONDS * SECOND
+
     def require_fresh(self, now: Instant) -> None:
         """Raise ReauthenticationNeeded unless the user proved who they are within the last ten minutes."""
-        if now - self.auth_time > FRESH_SECONDS * SECOND:
+        if not self.is_fresh(now):
             raise ReauthenticationNeeded(max_age_seconds=FRESH_SECONDS)
 
     def as_json(self, csrf_token: str) -> dict[str, Any]:

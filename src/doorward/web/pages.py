@@ -37,7 +37,8 @@ MONTHS = (
     msgid("December"),
 )
 # What most pages lack; a page that has it says so.
-_ABSENT: Mapping[str, Any] = {"errors": (), "notice": None, "retry_after_seconds": None, "retry_at": None, "here": None}
+_ABSENT: Mapping[str, Any] = {"errors": (), "notice": None, "retry_after_seconds": None, "retry_at": None, "here": None,
+    "unconfirmed": None, "phones": False}  # fmt: skip
 _PLACE = re.compile(r"%\((\w+)\)s|%%")
 
 
