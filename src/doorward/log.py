@@ -61,7 +61,8 @@ def _route_others(*, verbose: bool) -> None:
     # Our greeting and the audit event sys_startup say the same; an access log would hold tokens that stand in paths.
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if verbose else logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every address it asks, tokens and all
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they tell what they ask and hear, tokens and all
     threading.excepthook = _log_dying_thread
     sys.unraisablehook = _log_unraisable
 

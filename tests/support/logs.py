@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import structlog
 
-LOGGERS = ("", "doorward.audit", "uvicorn", "uvicorn.error", "uvicorn.access", "httpx")
+LOGGERS = ("", "doorward.audit", "uvicorn", "uvicorn.error", "uvicorn.access", "httpx", "httpcore")
 
 
 @contextmanager

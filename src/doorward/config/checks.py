@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from doorward.config import outside
 from doorward.config.schema import Path
 from doorward.config.settings import Settings, is_loopback
 from doorward.kernel.limits import LimitsError, load_limits
@@ -32,6 +33,7 @@ def check_together(settings: Settings) -> Iterator[tuple[tuple[Path, ...], str]]
     """What is wrong between values: the paths concerned (the first is the one to change) and why."""
     yield from _check_exposure(settings)
     yield from _check_tls(settings)
+    yield from outside.check_sms(settings)
     for problem in check_declarations(settings.fields):
         place, _, what = problem.partition(": ")
         yield (("fields", *place.split(".")),), what
@@ -136,5 +138,9 @@ _RULES: Mapping[Path, Callable[[Any], str | None]] = {
     ("database", "url"): _database_url,
     ("site", "name"): _one_line,
     ("site", "support"): _support,
+    ("sms", "url"): outside.gateway_url,
+    ("sms", "headers"): outside.headers,
+    ("sms", "countries"): outside.countries,
+    ("password", "range_url"): outside.range_url,
     ("roles",): _roles,
 }

@@ -1,5 +1,6 @@
 """Every setting: its type, default, bounds and meaning. docs/configuration.md is printed from this file."""
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -154,6 +155,12 @@ class Sms(Section, frozen=True):
         tuple[str, ...],
         Meta(description="Countries (ISO 3166, such as DE) whose numbers are taken. Empty: of all."),
     ] = ()
+
+    @property
+    def header_fields(self) -> Mapping[str, str]:
+        """The headers by name."""
+        parts = (line.partition(":") for line in self.headers)
+        return {name: value.strip() for name, _, value in parts}
 
 
 class Sessions(Section, frozen=True):
