@@ -16,19 +16,25 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from doorward import __version__
-from doorward.account import Account, AccountRoutes, UsersApi
+from doorward.account import Account, AccountRoutes, ContactRoutes, Contacts, Frame, Phones, UsersApi
 from doorward.adapters.argon2 import Argon2Hasher
 from doorward.adapters.clock import SystemClock
 from doorward.adapters.database_limiter import DatabaseLimiter
+from doorward.adapters.guarded_http import GuardedHttp
 from doorward.adapters.memory_limiter import MemoryLimiter
 from doorward.adapters.postgres import PostgresDatabase
+from doorward.adapters.pwned import SECONDS as BREACH_SECONDS
+from doorward.adapters.pwned import PwnedPasswords
 from doorward.adapters.sealing import open_sealer_of
+from doorward.adapters.sms_gateway import GatewayMessenger
 from doorward.adapters.sqlite import SqliteDatabase
+from doorward.adapters.twilio import TwilioMessenger
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import PasswordPolicy, PasswordService
 from doorward.config import Settings
-from doorward.confirmations import Confirmations
+from doorward.confirmations import Confirmations, Purpose
 from doorward.datadir import DataDir
+from doorward.kernel.addresses import PRIVATE_NETWORKS
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.errors import Problem, Unavailable
 from doorward.kernel.instant import SECOND
@@ -36,13 +42,15 @@ from doorward.kernel.limits import load_limits
 from doorward.kernel.startup import StartRefused
 from doorward.messages import Outbox, SendLimits
 from doorward.ports import Clock, Database, Limiter, Sealer
+from doorward.ports.sms import TextMessenger
 from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
 from doorward.setup import Setup, SetupRoutes
 from doorward.signin import SignIn, SignInRoutes
-from doorward.signup import SignUp, SignUpRoutes
+from doorward.signup import SignUp, SignUpByEmail, SignUpRoutes
 from doorward.sql import migrate
 from doorward.tokens import AccessTokens, SigningKeys
 from doorward.users import Directory, Importer, Schema, UsersService, index_statements
+from doorward.verification import Flow, Verification, VerificationRoutes
 from doorward.web.cookies import Cookies
 from doorward.web.csrf import Csrf
 from doorward.web.front import Front, Lane
@@ -85,8 +93,12 @@ class Services:
     keys: SigningKeys
     tokens: AccessTokens
     sign_up: SignUp
+    sign_up_by_email: SignUpByEmail
+    verification: Verification
     sign_in: SignIn
     account: Account
+    contacts: Contacts
+    phones: Phones
     setup: Setup
     importer: Importer
     csrf: Csrf
@@ -136,8 +148,22 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     passwords = PasswordService(
         db, clock, hasher, limiter, sealer, audit, refusals, policy, limits=limits, fail_device=sessions.fail_device
     )
+    if settings.password.range_url is not None:
+        passwords.breach = PwnedPasswords(GuardedHttp(seconds=BREACH_SECONDS), settings.password.range_url)
     keys = SigningKeys(db, clock, sealer)
-    sign_up = SignUp(clock, limiter, users, passwords, sessions, audit)
+    sends = SendLimits(durable, refusals)
+    sign_up = SignUp(clock, limiter, users, passwords, sessions, audit, confirmations, outbox, sends)
+    by_email = SignUpByEmail(
+        db, clock, limiter, users, passwords, sessions, audit, confirmations, outbox, sends, settings.site.name
+    )
+    flows: dict[Purpose, Flow] = {"sign_up": Flow(by_email.confirm, by_email.resend, new_password_elsewhere=True)}
+    contacts = Contacts(
+        db, clock, users, passwords, sessions, confirmations, outbox, sends, audit, refusals,
+        required=settings.signup.identifier == "email",
+    )  # fmt: skip
+    phones = Phones(db, clock, users, confirmations, outbox, sends, audit, refusals, settings.sms.countries)
+    flows["email"] = Flow(contacts.confirm, contacts.renew)
+    flows["phone"] = Flow(phones.confirm, phones.renew, at_verify=False)
     return Services(
         settings=settings,
         db=db,
@@ -149,7 +175,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         audit=audit,
         refusals=refusals,
         outbox=outbox,
-        sends=SendLimits(durable, refusals),
+        sends=sends,
         confirmations=confirmations,
         schema=schema,
         users=users,
@@ -159,12 +185,28 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         keys=keys,
         tokens=AccessTokens(keys, site.public_url, clock),
         sign_up=sign_up,
+        sign_up_by_email=by_email,
+        verification=Verification(confirmations, flows),
         sign_in=SignIn(db, clock, users, passwords, sessions, audit),
-        account=Account(db, clock, users, passwords, sessions, audit, refusals),
+        account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts),
+        contacts=contacts,
+        phones=phones,
         setup=Setup(db, clock, users, sign_up, audit),
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
     )
+
+
+def sms_messenger(settings: Settings) -> TextMessenger | None:
+    """Who carries our text messages; None where nobody does."""
+    sms = settings.sms
+    if sms.provider == "twilio":
+        token = sms.twilio_auth_token or ""  # the configuration's checks insist on it
+        return TwilioMessenger(GuardedHttp(), sms.twilio_account_sid, token, sms.twilio_from)
+    if sms.provider == "http":
+        outbound = GuardedHttp(PRIVATE_NETWORKS if sms.allow_private_networks else ())
+        return GatewayMessenger(outbound, sms.url or "", sms.header_fields, sms.body, sms.content_type)
+    return None
 
 
 class App:
@@ -259,8 +301,10 @@ def front(services: Services) -> Front:
 def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, ...]:
     """The whole route table."""
     settings, schema = services.settings, services.schema
+    by_email = services.sign_up_by_email if settings.signup.identifier == "email" else None
     cookies = SessionCookies(gate, services.sessions)
     shown = settings.users.directory
+    frame = Frame(services.contacts, services.phones)
     found: list[Operation] = []
 
     def api_document() -> dict[str, object]:
@@ -275,13 +319,15 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
     system = SystemRoutes(gate, {"database": database_answers}, services.keys.jwks, api_document, violations)
     found.extend(
         (
-            *SignUpRoutes(gate, services.sign_up, cookies, schema).operations(),
+            *SignUpRoutes(gate, services.sign_up, cookies, schema, by_email).operations(),
+            *VerificationRoutes(gate, services.verification, cookies, services.passwords.policy).operations(),
             *SignInRoutes(gate, services.sign_in, cookies, services.tokens, site.public_url).operations(),
             *SessionRoutes(gate, services.sessions).operations(),
             *UsersApi(gate, services.account, services.directory, schema, cookies, shown).operations(),
             *AccountRoutes(
-                gate, services.account, services.sessions, cookies, services.directory, schema, shown
+                gate, services.account, services.sessions, cookies, services.directory, schema, shown, frame
             ).operations(),
+            *ContactRoutes(gate, services.contacts, services.phones, frame).operations(),
             *SetupRoutes(gate, services.setup, cookies, schema).operations(),
             *system.operations(),
         )

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,13 +139,20 @@ class Inbox:
     """What was sent in a world: whoever reads here has every mailbox and every telephone."""
 
     world: World
+    _order: dict[str, int] = field(default_factory=dict)
 
     async def rows(self) -> list[Sent]:
-        """Every message, those among them that are never sent; the latest last."""
+        """Every message, those among them that are never sent; the latest last.
+
+        A clock that stands still gives ids in no order, so what was there when somebody last looked comes first.
+        """
         services = self.world.services
+        found = await services.db.search(_list_messages())
+        for row in found:
+            self._order.setdefault(row[0], len(self._order))
         return [
             Sent(template, recipient, locale, json.loads(services.sealer.open(sealed, sealed_for(key))), state)
-            for key, template, recipient, locale, sealed, state in await services.db.search(_list_messages())
+            for key, template, recipient, locale, sealed, state in sorted(found, key=lambda row: self._order[row[0]])
         ]
 
     async def messages(self, to: str | None = None) -> list[Sent]:

@@ -21,6 +21,9 @@ from doorward.web.routing import FORM, JSON, Access, Answer, Call, Operation, js
 from doorward.web.schemas import CREDENTIALS, MESSAGE_WITH_JWT, SESSION, UID_CREDENTIALS, problems
 
 PASSWORD_PAGE = "/account/password"  # noqa: S105  a path
+NOTICES = {  # shown after a redirect; the query names one, it never carries text
+    "verified": msgid("Your address is confirmed. Sign in with the password you have just chosen."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +166,14 @@ class SignInRoutes:
             password_field(),
         ]
         target = call.form_text("next") or call.request.query_params.get("next")
-        return self.gate.form(call, "sign_in.html", fields, problem, next=local_path(target, "/account"))
+        return self.gate.form(
+            call,
+            "sign_in.html",
+            fields,
+            problem,
+            next=local_path(target, "/account"),
+            notice=_notice(call, problem),
+        )
 
     async def post_page(self, call: Call) -> Response:
         """Sign in from the form."""
@@ -197,6 +207,13 @@ class SignInRoutes:
         names = self.gate.cookies
         held, device = call.cookies.get(names.session), call.cookies.get(names.device)
         return await self.sign_in.sign_in(sent, call.caller, device, held)
+
+
+def _notice(call: Call, problem: Problem | None) -> str | None:
+    # A link from elsewhere must not make our page claim that something was done; every browser of today tells.
+    if problem is not None or call.request.headers.get("sec-fetch-site") != "same-origin":
+        return None
+    return next((text for name, text in NOTICES.items() if name in call.request.query_params), None)
 
 
 _PASSWORD_ONLY = {

@@ -2,31 +2,37 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from starlette.responses import Response
 
 from doorward.authenticators import new_password_field
 from doorward.kernel.errors import Problem
 from doorward.sessions import SessionCookies
+from doorward.signup.by_email import SignUpByEmail
 from doorward.signup.service import SignUp
 from doorward.users import Schema
+from doorward.web.cookies import PENDING_SECONDS
 from doorward.web.gate import Gate
 from doorward.web.origins import local_path
-from doorward.web.routing import FORM, JSON, Access, Answer, Call, JsonSchema, Operation, json_response, redirect
-from doorward.web.schemas import problems
+from doorward.web.routing import FORM, JSON, Access, Answer, Call, Operation, json_response, redirect
+from doorward.web.schemas import STRING, problems, record
 
 ACCOUNT = "/account"
 WELCOME = "/account?welcome=1"
+WAITING_PAGE: Final = "/verify"
+SENT: Final = "We have sent an e-mail. Follow the link in it, or send its code"
 
 
 @dataclass(frozen=True, slots=True)
 class SignUpRoutes:
-    """The hosted page and the API."""
+    """The hosted page and the API. `by_email`: in mode "email"."""
 
     gate: Gate
     sign_up: SignUp
     cookies: SessionCookies
     schema: Schema
+    by_email: SignUpByEmail | None = None
 
     def operations(self) -> Sequence[Operation]:
         """Every operation of the room."""
@@ -39,15 +45,12 @@ class SignUpRoutes:
                 "Sign up",
                 "Users",
                 JSON,
-                self.schema.json_schema("sign_up"),
+                self.schema.json_schema(self._kind),
                 body_limit=self.schema.body_limit,
                 claimant=True,
-                answers={
-                    201: Answer("Created and signed in by cookie", self._user_schema()),
-                    **problems(400, 413, 415, 429, 503),
-                },
-                description="Every bad field is listed at once. Fields that only an app or an administrator may "
-                "write are refused.",
+                answers={**self._answer(), **problems(400, 413, 415, 429, 503)},
+                description=f"{self._description}Every bad field is listed at once. Fields that only an app or an "
+                "administrator may write are refused.",
             ),
             Operation("GET", "/sign-up", self.get_page, Access.OPTIONAL, "Create your account"),
             Operation(
@@ -64,7 +67,10 @@ class SignUpRoutes:
         )
 
     async def post_user(self, call: Call) -> Response:
-        """Sign up and be signed in."""
+        """Sign up: be signed in, or be sent a link and a code."""
+        if self.by_email is not None:
+            pending = await self.by_email.begin(call.body, call.caller, call.cookies.get(self.gate.cookies.pending))
+            return self._waits(json_response({"message": SENT}, 202), pending)
         user, started = await self.sign_up.sign_up(call.body, call.caller, self._held(call))
         answer = self.schema.visible(user, "self")
         response = json_response(answer, 201, headers={"location": f"/api/users/{user.id}"})
@@ -78,22 +84,47 @@ class SignUpRoutes:
 
     async def show(self, call: Call, problem: Problem | None) -> Response:
         """The form with what was typed, but the password, and what was wrong."""
-        typed = [replace(field, value=call.form_text(field.name)) for field in self.schema.form_fields("sign_up")]
+        fields = [replace(field, value=call.form_text(field.name)) for field in self.schema.form_fields(self._kind)]
         password = new_password_field(self.sign_up.passwords.policy)
+        fields.insert(len(fields) if self.by_email is None else 1, password)
         target = call.form_text("next") or call.request.query_params.get("next")
-        return self.gate.form(call, "sign_up.html", [*typed, password], problem, next=local_path(target, ACCOUNT))
+        return self.gate.form(call, "sign_up.html", fields, problem, next=local_path(target, ACCOUNT))
 
     async def post_page(self, call: Call) -> Response:
         """Sign up from the form."""
-        body = self.schema.from_form({name: value for name, value in call.body.items() if name != "next"}, "sign_up")
-        _, started = await self.sign_up.sign_up(body, call.caller, self._held(call))
+        body = self.schema.from_form({name: value for name, value in call.body.items() if name != "next"}, self._kind)
         target = local_path(call.form_text("next"), ACCOUNT)
-        response = redirect(WELCOME if target == ACCOUNT else target)
+        path = WELCOME if target == ACCOUNT else target
+        if self.by_email is not None:
+            held = call.cookies.get(self.gate.cookies.pending)
+            return self._waits(redirect(WAITING_PAGE), await self.by_email.begin(body, call.caller, held, path))
+        _, started = await self.sign_up.sign_up(body, call.caller, self._held(call))
+        response = redirect(path)
         self.cookies.attach(response, started)
         return response
 
     def _held(self, call: Call) -> str | None:
         return call.cookies.get(self.gate.cookies.session)
 
-    def _user_schema(self) -> JsonSchema:
-        return self.schema.json_schema("user")
+    def _waits(self, response: Response, pending: str) -> Response:
+        """Tie what waits for a proof to this browser; the cookie is new every time, whatever was known."""
+        self.gate.cookies.put(response, self.gate.cookies.pending, pending, PENDING_SECONDS)
+        return response
+
+    @property
+    def _kind(self) -> Literal["sign_up", "sign_up_by_email"]:
+        return "sign_up" if self.by_email is None else "sign_up_by_email"
+
+    @property
+    def _description(self) -> str:
+        if self.by_email is None:
+            return ""
+        return (
+            "Nobody is created before the address has answered; see POST /api/verifications. The answer is the same "
+            "whether or not the address has an account. "
+        )
+
+    def _answer(self) -> dict[int, Answer]:
+        if self.by_email is None:
+            return {201: Answer("Created and signed in by cookie", self.schema.json_schema("user"))}
+        return {202: Answer("A link and a code are on their way", record({"message": STRING}))}

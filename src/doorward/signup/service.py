@@ -1,23 +1,27 @@
-"""Signing up in mode "uid": a handle and a password, signed in at once; an e-mail address stays a claim."""
+"""Signing up in mode "uid": a handle and a password, signed in at once; an address stays a claim until proven."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from doorward.audit import AuditTrail
 from doorward.authenticators import PasswordService
+from doorward.confirmations import Confirmations, holder_of_session
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Invalid, RateLimited
-from doorward.kernel.instant import Instant
+from doorward.kernel.instant import HOUR, MINUTE, Instant
 from doorward.kernel.msgid import msgid
+from doorward.messages import Outbox, SendLimits
+from doorward.messages.model import Values
 from doorward.ports import Admission, Clock, Limiter
-from doorward.sessions import Sessions, SignedIn, password_proof
+from doorward.sessions import Session, Sessions, SignedIn, password_proof
+from doorward.signup.passwords import PASSWORD, password_errors
 from doorward.sql import Work
-from doorward.users import NewUser, User, UsersService
+from doorward.users import NewUser, User, UsersService, contact_key
 
 SIGN_UP = "sign-up"
 TAKEN = "taken"
-PASSWORD = "password"  # noqa: S105  the name of a field
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,9 @@ class SignUp:
     passwords: PasswordService
     sessions: Sessions
     audit: AuditTrail
+    confirmations: Confirmations
+    outbox: Outbox
+    sends: SendLimits
 
     async def sign_up(
         self, body: Mapping[str, Any], caller: Caller, replaced: str | None = None
@@ -46,7 +53,10 @@ class SignUp:
                 async with await self._admit(caller):
                     raise
             raise
-        async with await self._admit(caller):
+        async with AsyncExitStack() as places:
+            await places.enter_async_context(await self._admit(caller))
+            if new.email is not None and self.outbox.can_mail:
+                await places.enter_async_context(await self.sends.mail(new.email, caller))
             return await self.create(new, password, caller, replaced=replaced)
 
     async def _admit(self, caller: Caller) -> Admission:
@@ -89,23 +99,46 @@ class SignUp:
         `first`: what must hold or be consumed in that transaction; it raises to stop it.
         """
         digest = await self.passwords.hash_new(password, context=())
+        owner = None if new.email is None else await self.users.find_by_identifier(new.email)
 
         def also(user: User, now: Instant) -> Work[SignedIn]:
             if first is not None:
                 yield from first()
             yield from self.passwords.set_password(user.id, digest)
-            return (yield from self.sessions.finish(user, password_proof(now), caller, "cookie", replaced=replaced))
+            proof = password_proof(now)
+            signed_in = yield from self.sessions.finish(user, proof, caller, "cookie", replaced=replaced)
+            if user.email is not None and self.outbox.can_mail:
+                yield from self._ask(user, user.email, signed_in.session, caller, is_known=owner is not None)
+            return signed_in
 
         return await self.users.create(new, caller, also=also, roles=roles)
 
+    def _ask(self, user: User, address: str, session: Session, caller: Caller, *, is_known: bool) -> Work[None]:
+        """Ask whoever reads at the address whether it is theirs.
+
+        The owner of a known one is not bothered: the same rows are written, and nothing is sent.
+        """
+        opened = yield from self.confirmations.begin(
+            "email",
+            address,
+            contact_key("email", address),
+            now=session.created_at,
+            user_id=user.id,
+            holder=holder_of_session(session.id),
+            locale=caller.locale,
+        )
+        values: Values = {
+            "path": f"/verify/{opened.token}",
+            "code": opened.code,
+            "hours": (opened.expires_at - session.created_at) // HOUR,
+            "minutes": (opened.code_expires_at - session.created_at) // MINUTE,
+            "name": user.name,
+        }
+        if is_known:
+            yield from self.outbox.nothing(address, caller.locale, values)
+        else:
+            yield from self.outbox.mail("confirm_email", address, caller.locale, values, expires_at=opened.expires_at)
+
     def _password_errors(self, password: object, profile: Mapping[str, Any]) -> tuple[FieldError, ...]:
-        if password is None or password == "":
-            return (FieldError(PASSWORD, "required", msgid("Enter a password")),)
-        if not isinstance(password, str):
-            return (FieldError(PASSWORD, "wrong_type", msgid("This must be text")),)
         context = [value for name in ("uid", "name", "email") if isinstance(value := profile.get(name), str)]
-        try:
-            self.passwords.policy.check(password, context=context)
-        except Invalid as invalid:
-            return invalid.errors
-        return ()
+        return password_errors(self.passwords.policy, password, context)

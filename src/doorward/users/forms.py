@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from doorward.kernel import strict_json
@@ -42,11 +43,20 @@ _CORE: Mapping[str, tuple[InputType, str, str, Attributes]] = {  # type, autocom
     "dob": ("date", "bday", "", {"min": rules.EARLIEST_BIRTH.isoformat()}),
 }
 
+# Who signs up with an address signs in with it: that is what a password manager has to keep.
+_BY_EMAIL = {
+    "email": ("username", msgid("We send a link to it, to see that it is yours.")),
+    "uid": ("off", msgid("Others see it. We choose one if you leave it empty.")),
+}
 
-def core_field(name: str, value: str | None) -> FormField:
-    """One of the fields every user has."""
+
+def core_field(name: str, value: str | None, purpose: str = "") -> FormField:
+    """One of the fields every user has; at a sign-up by e-mail they say and ask something else."""
     kind, autocomplete, hint, attributes = _CORE[name]
     rule = rules.core_rule(name)
+    if purpose == "sign_up_by_email":
+        rule = replace(rule, required=name == "email")
+        autocomplete, hint = _BY_EMAIL.get(name, (autocomplete, hint))
     return FormField(
         name,
         rule.label,

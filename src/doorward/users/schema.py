@@ -14,9 +14,14 @@ from doorward.users.model import Changes, NewUser, User, Viewer
 from doorward.users.rules import Rule
 from doorward.web.forms import FormField
 
-Purpose: TypeAlias = Literal["sign_up", "profile"]
+Purpose: TypeAlias = Literal["sign_up", "sign_up_by_email", "profile"]
 JsonSchema: TypeAlias = Mapping[str, Any]
 
+_ON_FORM: Mapping[Purpose, tuple[str, ...]] = {
+    "sign_up": ("uid", "name", "email"),
+    "sign_up_by_email": ("email", "name", "uid"),
+    "profile": ("name", "dob"),
+}
 _MAY_WRITE: Mapping[Writer, frozenset[Writer]] = {
     "user": frozenset({"user"}),
     "app": frozenset({"user", "app"}),
@@ -47,6 +52,11 @@ class Schema:
     def validate_sign_up(self, body: object, *, today: date) -> NewUser:
         """Check what a newcomer sent, without their password. Raises Invalid naming every bad field."""
         return self._new_user(_as_object(body), [*_core_rules(CORE, today), *self._custom_rules("user")])
+
+    def validate_sign_up_by_email(self, body: object, *, today: date) -> NewUser:
+        """The same for someone who signs up with an address. An empty handle or name was left for us to choose."""
+        core = [replace(rule, required=rule.name == "email") for rule in _core_rules(CORE, today)]
+        return self._new_user(_as_object(body), [*core, *self._custom_rules("user")])
 
     def validate_import(self, body: object, *, today: date) -> NewUser:
         """Check a record of another system: every field may be there, no custom field must. Raises Invalid."""
@@ -79,7 +89,8 @@ class Schema:
             raise Invalid(errors)
         defaults = {name: d.default for name, d in self.declarations.items() if d.default is not None}
         given = {name: sent[name] for name in self.declarations if sent.get(name) is not None}
-        return NewUser(sent["uid"], sent["name"], sent.get("email"), sent.get("dob"), {**defaults, **given})
+        uid, name = sent.get("uid") or "", sent.get("name") or ""
+        return NewUser(uid, name, sent.get("email"), sent.get("dob"), {**defaults, **given})
 
     def _custom_rules(self, writer: Writer) -> list[Rule]:
         return [
@@ -137,9 +148,8 @@ class Schema:
 
     def form_fields(self, purpose: Purpose, user: User | None = None) -> list[FormField]:
         """The fields of a form, with the same limits and sentences that validation uses; filled from `user`."""
-        core = {"sign_up": ("uid", "name", "email"), "profile": ("name", "email", "dob")}[purpose]
         return [
-            *(core_field(name, None if user is None else getattr(user, name)) for name in core),
+            *(core_field(name, None if user is None else getattr(user, name), purpose) for name in _ON_FORM[purpose]),
             *(
                 custom_field(name, declared, None if user is None else user.fields.get(name))
                 for name, declared in self._on_form(purpose)
@@ -160,11 +170,13 @@ class Schema:
 
     # Documents ----------------------------------------------------------------------------------------------------
 
-    def json_schema(self, kind: Literal["sign_up", "update", "user", "page"]) -> JsonSchema:
+    def json_schema(self, kind: Literal["sign_up", "sign_up_by_email", "update", "user", "page"]) -> JsonSchema:
         """JSON Schema (2020-12) of a body or an answer, for the API's description."""
         match kind:
             case "sign_up":
-                return self._sign_up_document()
+                return self._sign_up_document("uid", "name")
+            case "sign_up_by_email":
+                return self._sign_up_document("email")
             case "update":
                 return self._update_document()
             case "user":
@@ -172,10 +184,12 @@ class Schema:
             case "page":
                 return self._page_document()
 
-    def _sign_up_document(self) -> JsonSchema:
+    def _sign_up_document(self, *needed: str) -> JsonSchema:
         written = {name: d for name, d in self.declarations.items() if d.write == "user"}
         properties = {"uid": _UID, **_CORE, "password": _PASSWORD, **_described(written)}
-        required = ["uid", "name", "password", *(name for name, d in written.items() if d.required)]
+        if "email" in needed:
+            properties["email"] = {"type": "string", "format": "email"}
+        required = [*needed, "password", *(name for name, d in written.items() if d.required)]
         return {**_object(properties, required), "additionalProperties": False}
 
     def _update_document(self) -> JsonSchema:

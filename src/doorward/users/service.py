@@ -79,6 +79,10 @@ class UsersService:
         """Check what a newcomer sent, without their password. Raises Invalid naming every bad field."""
         return self.schema.validate_sign_up(body, today=self._today())
 
+    def validate_sign_up_by_email(self, body: object) -> NewUser:
+        """The same for someone who signs up with an address; the handle and the name may be empty."""
+        return self.schema.validate_sign_up_by_email(body, today=self._today())
+
     def validate_update(self, body: object, writer: Writer, user_id: str) -> Changes:
         """Check what `writer` wants to change of a user. Raises Invalid naming every bad field."""
         return self.schema.validate_update(body, writer, user_id, today=self._today())
@@ -86,15 +90,24 @@ class UsersService:
     # Writing ------------------------------------------------------------------------------------------------------
 
     async def create(
-        self, new: NewUser, caller: Caller, *, also: Callable[[User, Instant], Work[T]], roles: tuple[str, ...] = ()
+        self,
+        new: NewUser,
+        caller: Caller,
+        *,
+        also: Callable[[User, Instant], Work[T]],
+        roles: tuple[str, ...] = (),
+        first: Callable[[], Work[None]] | None = None,
     ) -> tuple[User, T]:
         """Add a user and do `also` (their password, their first session) in one transaction.
 
-        Raises Invalid when the handle is taken, and whatever `also` raises; then nothing was written.
+        `first`: what must hold or be consumed before; it raises to stop it. Raises Invalid when the handle is taken,
+        and whatever `first` and `also` raise; then nothing was written.
         """
         now = self.clock.now()
 
         def work() -> Work[tuple[User, T]]:
+            if first is not None:
+                yield from first()
             user = yield from self._insert(new, roles, now)
             yield from self.audit.record(
                 Event.USER_CREATED, Outcome.SUCCESS, caller, user_id=user.id, actor_id=user.id,
@@ -207,11 +220,22 @@ class UsersService:
         yield from self._record_contact(user_id, kind, "proven", caller, user_id)
         return old
 
-    def remove_contact(self, user_id: str, kind: ContactKind, caller: Caller, now: Instant) -> Work[str | None]:
-        """Forget a user's address or number, in the caller's transaction; what it was."""
+    def locked(self, user_id: str) -> Work[User]:
+        """A user, whom nobody else changes until the caller's transaction ends. Raises NotFound."""
+        return (yield from _find_locked(user_id))
+
+    def owner_of(self, kind: ContactKind, value: str) -> Work[User | None]:
+        """Whoever proved that an address or a number is theirs, as the caller's transaction sees it."""
+        owner = yield from store.find_proven_owner(kind, contact_key(kind, value))
+        return None if owner is None else (yield from store.find_by_id(owner))
+
+    def remove_contact(
+        self, user_id: str, kind: ContactKind, caller: Caller, now: Instant, actor_id: str | None = None
+    ) -> Work[str | None]:
+        """Forget a user's address or number, in the caller's transaction; what it was. `actor_id`: if not the user."""
         old = yield from store.replace_contact(user_id, kind, None, "", now)
         if old is not None:
-            yield from self._record_contact(user_id, kind, "removed", caller, user_id)
+            yield from self._record_contact(user_id, kind, "removed", caller, actor_id or user_id)
         return old
 
     async def set_locale(self, user_id: str, locale: str) -> None:
