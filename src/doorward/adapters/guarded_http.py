@@ -214,9 +214,13 @@ def _fault(parts: SplitResult) -> str | None:
         return "its address has no proper name of a server"
     if parts.port is not None and parts.port != _HTTPS_PORT and parts.port < _FIRST_FREE_PORT:
         return "that port is not asked"
-    if parts.scheme == "http" and parts.port is None:
-        return "plain http is asked only at a named port"
+    if parts.scheme == "http" and (parts.port is None or not _is_this_machine(host)):
+        return "plain http is asked only at a port of this machine"
     return None
+
+
+def _is_this_machine(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
 
 
 def _is_address(host: str) -> bool:
