@@ -31,7 +31,7 @@ from doorward.adapters.sqlite import SqliteDatabase
 from doorward.adapters.twilio import TwilioMessenger
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import PasswordPolicy, PasswordService
-from doorward.config import Settings
+from doorward.config import BUILT_IN_ROLES, Settings
 from doorward.confirmations import Confirmations, Purpose
 from doorward.datadir import DataDir
 from doorward.kernel.addresses import PRIVATE_NETWORKS
@@ -46,10 +46,19 @@ from doorward.ports.sms import TextMessenger
 from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
 from doorward.setup import Setup, SetupRoutes
 from doorward.signin import SignIn, SignInRoutes
-from doorward.signup import SignUp, SignUpByEmail, SignUpRoutes
+from doorward.signup import (
+    Challenges,
+    InvitationRoutes,
+    Invitations,
+    RegistrationRules,
+    SignUp,
+    SignUpByEmail,
+    SignUpGuard,
+    SignUpRoutes,
+)
 from doorward.sql import migrate
 from doorward.tokens import AccessTokens, SigningKeys
-from doorward.users import Directory, Importer, Schema, UsersService, index_statements
+from doorward.users import Directory, Importer, Schema, UsersService, index_statements, reserved_keys
 from doorward.verification import Flow, Verification, VerificationRoutes
 from doorward.web.cookies import Cookies
 from doorward.web.csrf import Csrf
@@ -94,6 +103,7 @@ class Services:
     tokens: AccessTokens
     sign_up: SignUp
     sign_up_by_email: SignUpByEmail
+    invitations: Invitations
     verification: Verification
     sign_in: SignIn
     account: Account
@@ -143,7 +153,8 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         db, clock, audit, refusals, PROFILES[settings.sessions.profile], limits.known_device, csrf.token_for_session
     )
     schema = Schema(settings.fields, settings.users.read)
-    users = UsersService(db, clock, audit, schema, sessions.revoke_user)
+    reserved = reserved_keys(settings.signup.reserved_names)
+    users = UsersService(db, clock, audit, schema, sessions.revoke_user, reserved)
     policy = PasswordPolicy(minimum_length=settings.password.minimum_length)
     passwords = PasswordService(
         db, clock, hasher, limiter, sealer, audit, refusals, policy, limits=limits, fail_device=sessions.fail_device
@@ -152,9 +163,12 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         passwords.breach = PwnedPasswords(GuardedHttp(seconds=BREACH_SECONDS), settings.password.range_url)
     keys = SigningKeys(db, clock, sealer)
     sends = SendLimits(durable, refusals)
-    sign_up = SignUp(clock, limiter, users, passwords, sessions, audit, confirmations, outbox, sends)
+    guard = SignUpGuard(Challenges(sealer, clock), clock, limiter, durable, refusals)
+    chosen = settings.signup
+    rules = RegistrationRules.of(chosen.allow_domains, chosen.deny_domains, chosen.disposable_domains_file)
+    sign_up = SignUp(clock, guard, users, passwords, sessions, audit, confirmations, outbox, sends, rules)
     by_email = SignUpByEmail(
-        db, clock, limiter, users, passwords, sessions, audit, confirmations, outbox, sends, settings.site.name
+        db, clock, guard, users, passwords, sessions, audit, confirmations, outbox, sends, settings.site.name, rules
     )
     flows: dict[Purpose, Flow] = {"sign_up": Flow(by_email.confirm, by_email.resend, new_password_elsewhere=True)}
     contacts = Contacts(
@@ -186,6 +200,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         tokens=AccessTokens(keys, site.public_url, clock),
         sign_up=sign_up,
         sign_up_by_email=by_email,
+        invitations=Invitations(db, clock, users, passwords, sessions, audit, confirmations, outbox),
         verification=Verification(confirmations, flows),
         sign_in=SignIn(db, clock, users, passwords, sessions, audit),
         account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts),
@@ -319,7 +334,12 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
     system = SystemRoutes(gate, {"database": database_answers}, services.keys.jwks, api_document, violations)
     found.extend(
         (
-            *SignUpRoutes(gate, services.sign_up, cookies, schema, by_email).operations(),
+            *SignUpRoutes(
+                gate, services.sign_up, cookies, schema, by_email, settings.signup.invitation_only
+            ).operations(),
+            *InvitationRoutes(
+                gate, services.invitations, cookies, schema, (*BUILT_IN_ROLES, *settings.roles)
+            ).operations(),
             *VerificationRoutes(gate, services.verification, cookies, services.passwords.policy).operations(),
             *SignInRoutes(gate, services.sign_in, cookies, services.tokens, site.public_url).operations(),
             *SessionRoutes(gate, services.sessions).operations(),

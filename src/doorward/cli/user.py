@@ -85,7 +85,7 @@ def add(
     body["password"] = _password(from_stdin=password_stdin)
 
     async def create(services: app.Services) -> dict[str, Any]:
-        new, password = await services.sign_up.check(body)
+        new, password = await services.sign_up.check(body, by_operator=True)
         digest = await services.passwords.hash_new(password, context=())
 
         def also(user: User, _now: Instant) -> Work[None]:
@@ -95,6 +95,23 @@ def add(
         return services.schema.visible(user, "admin")
 
     _say(with_services(place, create), json_wanted=json_wanted)
+
+
+@command.command("invite")
+@click.argument("address")
+@click.option("--role", "roles", multiple=True, help="A role they will have; may be repeated.")
+@click.option("--locale", default="", metavar="CODE", help="Language of the mail, such as de.")
+@places
+def invite(address: str, data: str | None, config: str | None, *, roles: Sequence[str], locale: str) -> None:
+    """Mail ADDRESS a link to sign up with; it holds for seven days. A running server sends it."""
+    place = open_place(data, config)
+    _check_roles(place.loaded.settings, roles)
+
+    async def send(services: app.Services) -> None:
+        await services.invitations.invite(address, roles, None, LOCAL_OPERATOR, locale)
+
+    with_services(place, send)
+    click.echo(f"The invitation to {address} is queued; the server sends it.")
 
 
 @command.command("import")

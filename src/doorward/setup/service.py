@@ -56,7 +56,7 @@ class Setup:
     async def create(self, token: str, body: Mapping[str, Any], caller: Caller) -> tuple[User, SignedIn]:
         """Consume the link and sign up its holder as administrator. Raises Invalid, NotFound."""
         await self.check(token)
-        new, password = await self.sign_up.check(body)
+        new, password = await self.sign_up.check(body, by_operator=True)
         return await self.sign_up.create(new, password, caller, roles=(ADMIN,), first=lambda: self._use(token))
 
     async def promote(self, token: str, user_id: str, caller: Caller) -> None:

@@ -1,7 +1,21 @@
 """Signing up. Nothing is written before every field has been found good."""
 
 from doorward.signup.by_email import SignUpByEmail
+from doorward.signup.challenge import Challenges
+from doorward.signup.guard import SignUpGuard
+from doorward.signup.invitation_routes import InvitationRoutes
+from doorward.signup.invitations import Invitations
 from doorward.signup.routes import SignUpRoutes
+from doorward.signup.rules import RegistrationRules
 from doorward.signup.service import SignUp
 
-__all__ = ["SignUp", "SignUpByEmail", "SignUpRoutes"]
+__all__ = [
+    "Challenges",
+    "InvitationRoutes",
+    "Invitations",
+    "RegistrationRules",
+    "SignUp",
+    "SignUpByEmail",
+    "SignUpGuard",
+    "SignUpRoutes",
+]

@@ -14,19 +14,20 @@ from doorward.audit import AuditTrail, Event, Outcome
 from doorward.authenticators import PasswordService
 from doorward.confirmations import Completed, Confirmation, Confirmations, Opened, Submitted, holder_of_cookie
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import Conflict, FieldError, Invalid, RateLimited
+from doorward.kernel.errors import Conflict, FieldError, Invalid
 from doorward.kernel.ids import new_token
 from doorward.kernel.instant import HOUR, MINUTE, SECOND, Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits
-from doorward.ports import Admission, Clock, Database, Limiter
+from doorward.ports import NOTHING, Clock, Database
 from doorward.sessions import Sessions, SignedIn, describe, password_proof
 from doorward.signup import store
+from doorward.signup.guard import SignUpGuard
 from doorward.signup.passwords import PASSWORD, password_errors
+from doorward.signup.rules import RegistrationRules
 from doorward.sql import Work
 from doorward.users import NewUser, User, UsersService, contact_key
 
-SIGN_UP: Final = "sign-up"
 TAKEN: Final = "taken"
 WELCOME: Final = "/account?welcome=1"
 VERIFIED: Final = "/sign-in?verified=1"
@@ -34,10 +35,6 @@ ALREADY: Final = msgid("This address has an account already. Sign in, or choose 
 _NAME_TAKEN: Final = msgid("This username is taken; choose another")
 _HANDLE_SIGNS: Final = "abcdefghijkmnpqrstuvwxyz23456789"  # none that reads like another
 _HANDLE_TRIES: Final = 5
-
-
-def _any_address(_: str) -> None:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +61,11 @@ class _Pending:
 
 @dataclass(frozen=True, slots=True)
 class SignUpByEmail:
-    """Pending sign-ups. `rules` raises Invalid for an address that may not sign up, from what was typed alone."""
+    """Pending sign-ups."""
 
     db: Database
     clock: Clock
-    limiter: Limiter
+    guard: SignUpGuard
     users: UsersService
     passwords: PasswordService
     sessions: Sessions
@@ -77,15 +74,23 @@ class SignUpByEmail:
     outbox: Outbox
     sends: SendLimits
     site_name: str
-    rules: Callable[[str], None] = _any_address
+    rules: RegistrationRules
 
     # Beginning --------------------------------------------------------------------------------------------------
 
-    async def begin(self, body: Mapping[str, Any], caller: Caller, held: str | None = None, path: str = WELCOME) -> str:
+    async def begin(
+        self,
+        body: Mapping[str, Any],
+        caller: Caller,
+        held: str | None = None,
+        path: str = WELCOME,
+        proof: Mapping[str, str] = NOTHING,
+    ) -> str:
         """Keep a sign-up until its address is proven, and mail whoever reads there; the new value of `pending`.
 
-        `held`: the cookie of an earlier try of the same browser; `path`: where it goes on once it is signed in. Raises
-        Invalid naming every bad field, a taken handle among them; RateLimited; Unavailable.
+        `held`: the cookie of an earlier try of the same browser; `path`: where it goes on once it is signed in;
+        `proof`: see `SignUpGuard.admit`. Raises Invalid naming every bad field, a taken handle among them;
+        ChallengeNeeded; RateLimited; Unavailable.
         """
         holder = holder_of_cookie(held)
         try:
@@ -93,10 +98,11 @@ class SignUpByEmail:
         except Invalid as invalid:
             if any(error.code == TAKEN for error in invalid.errors):
                 # Each handle that an answer gives away costs a place, as in mode "uid".
-                async with await self._admit(caller):
+                async with await self.guard.place(caller):
                     raise
             raise
-        async with await self._admit(caller), await self.sends.mail(address, caller):
+        await self.guard.admit(proof, caller)
+        async with await self.guard.place(caller), await self.sends.mail(address, caller):
             digest = await self.passwords.hash_new(password, self._context(new, address))
             owner = await self.users.find_by_identifier(address)
             cookie = new_token()
@@ -205,7 +211,7 @@ class SignUpByEmail:
     ) -> tuple[User, SignedIn | None]:
         """Use it up and create the user, in one transaction; a handle that went to another is no dead end."""
         for _ in range(_HANDLE_TRIES):
-            chosen = new.uid or _new_handle()
+            chosen = new.uid or new_handle()
             named = replace(new, uid=chosen, name=new.name or chosen)
             try:
                 return await self.users.create(
@@ -242,8 +248,8 @@ class SignUpByEmail:
             errors.extend(invalid.errors)
         named = {error.field for error in errors}
         email, uid, password = body.get("email"), body.get("uid"), body.get(PASSWORD)
-        if isinstance(email, str) and "email" not in named:
-            errors.extend(self._rule_errors(email))
+        if isinstance(email, str) and "email" not in named and (error := self.rules.error(email)):
+            errors.append(error)
         if isinstance(uid, str) and "uid" not in named and await self._is_taken(uid, holder):
             errors.append(FieldError("uid", TAKEN, _NAME_TAKEN))
         context = [value for name in ("uid", "name", "email") if isinstance(value := profile.get(name), str)]
@@ -252,15 +258,9 @@ class SignUpByEmail:
             raise Invalid(errors)
         return new, password, new.email
 
-    def _rule_errors(self, address: str) -> tuple[FieldError, ...]:
-        try:
-            self.rules(address)
-        except Invalid as invalid:
-            return invalid.errors
-        return ()
-
     async def _is_taken(self, uid: str, holder: bytes | None) -> bool:
-        if await self.users.taken(uid):
+        # Reserved handles are answered like taken ones: what is reserved is nobody's business.
+        if self.users.is_reserved(uid) or await self.users.taken(uid):
             return True
         kept = await self.db.read(store.find_reservation(uid, self.clock.now()))
         return kept is not None and (holder is None or kept[1] != holder)
@@ -268,15 +268,9 @@ class SignUpByEmail:
     def _context(self, new: NewUser, address: str) -> list[str]:
         return [word for word in (new.uid, new.name, address, self.site_name) if word]
 
-    async def _admit(self, caller: Caller) -> Admission:
-        try:
-            return await self.limiter.admit(SIGN_UP, caller.address)
-        except RateLimited as refusal:
-            await self.passwords.refusals.limited(SIGN_UP, refusal, caller)
-            raise
 
-
-def _new_handle() -> str:
+def new_handle() -> str:
+    """A handle for whoever chose none; nothing in it comes from them."""
     return "member-" + "".join(secrets.choice(_HANDLE_SIGNS) for _ in range(8))
 
 

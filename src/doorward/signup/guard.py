@@ -10,10 +10,11 @@ from doorward.kernel.addresses import network_of
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import RateLimited
 from doorward.kernel.instant import MINUTE, Instant
-from doorward.ports import Clock, Limiter
+from doorward.ports import Admission, Clock, Limiter
 from doorward.signup.challenge import Challenge, ChallengeNeeded, Challenges
 
-FREE: Final = "sign-up-free"  # tables of limits.toml
+SIGN_UP: Final = "sign-up"  # tables of limits.toml
+FREE: Final = "sign-up-free"
 CHALLENGE: Final = "challenge"
 PATIENCE: Final = "patience"
 PROOF_FIELDS: Final = ("challenge", "challenge_number")  # of a form or a JSON body
@@ -42,6 +43,14 @@ class SignUpGuard:
         except RateLimited as refusal:
             self._busy_until = self.clock.now() + _BUSY
             await self._check(proof, caller, refusal)
+
+    async def place(self, caller: Caller) -> Admission:
+        """Take a place in the limits on sign-ups. Raises RateLimited, Unavailable."""
+        try:
+            return await self.limiter.admit(SIGN_UP, caller.address)
+        except RateLimited as refusal:
+            await self.refusals.limited(SIGN_UP, refusal, caller)
+            raise
 
     def expected(self, caller: Caller) -> Challenge | None:
         """A challenge for a form before it is sent, so that it is solved by the time it is."""

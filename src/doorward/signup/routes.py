@@ -1,15 +1,18 @@
 """HTTP of signing up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from starlette.responses import Response
 
 from doorward.authenticators import new_password_field
-from doorward.kernel.errors import Problem
+from doorward.kernel.errors import Forbidden, Problem
+from doorward.kernel.msgid import msgid
 from doorward.sessions import SessionCookies
 from doorward.signup.by_email import SignUpByEmail
+from doorward.signup.challenge import ChallengeNeeded
+from doorward.signup.guard import PROOF_FIELDS
 from doorward.signup.service import SignUp
 from doorward.users import Schema
 from doorward.web.cookies import PENDING_SECONDS
@@ -21,7 +24,14 @@ from doorward.web.schemas import STRING, problems, record
 ACCOUNT = "/account"
 WELCOME = "/account?welcome=1"
 WAITING_PAGE: Final = "/verify"
+CLOSED: Final = msgid("Only those who were invited can sign up here")
 SENT: Final = "We have sent an e-mail. Follow the link in it, or send its code"
+
+
+def _apart(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What was sent to sign up, and what proves that no program sent it."""
+    proof = {name: value for name in PROOF_FIELDS if isinstance(value := body.get(name), str)}
+    return {name: value for name, value in body.items() if name not in PROOF_FIELDS}, proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,7 @@ class SignUpRoutes:
     cookies: SessionCookies
     schema: Schema
     by_email: SignUpByEmail | None = None
+    invitation_only: bool = False
 
     def operations(self) -> Sequence[Operation]:
         """Every operation of the room."""
@@ -48,7 +59,7 @@ class SignUpRoutes:
                 self.schema.json_schema(self._kind),
                 body_limit=self.schema.body_limit,
                 claimant=True,
-                answers={**self._answer(), **problems(400, 413, 415, 429, 503)},
+                answers={**self._answer(), **problems(400, 403, 413, 415, 429, 503)},
                 description=f"{self._description}Every bad field is listed at once. Fields that only an app or an "
                 "administrator may write are refused.",
             ),
@@ -68,10 +79,13 @@ class SignUpRoutes:
 
     async def post_user(self, call: Call) -> Response:
         """Sign up: be signed in, or be sent a link and a code."""
+        self._check_open()
+        body, proof = _apart(call.body)
         if self.by_email is not None:
-            pending = await self.by_email.begin(call.body, call.caller, call.cookies.get(self.gate.cookies.pending))
+            held = call.cookies.get(self.gate.cookies.pending)
+            pending = await self.by_email.begin(body, call.caller, held, proof=proof)
             return self._waits(json_response({"message": SENT}, 202), pending)
-        user, started = await self.sign_up.sign_up(call.body, call.caller, self._held(call))
+        user, started = await self.sign_up.sign_up(body, call.caller, self._held(call), proof)
         answer = self.schema.visible(user, "self")
         response = json_response(answer, 201, headers={"location": f"/api/users/{user.id}"})
         self.cookies.attach(response, started)
@@ -80,7 +94,9 @@ class SignUpRoutes:
     async def get_page(self, call: Call) -> Response:
         """The form."""
         target = local_path(call.query.get("next"), "/account")
-        return redirect(target) if call.session is not None else await self.show(call, None)
+        if call.session is not None:
+            return redirect(target)
+        return self.gate.render(call, "closed.html") if self.invitation_only else await self.show(call, None)
 
     async def show(self, call: Call, problem: Problem | None) -> Response:
         """The form with what was typed, but the password, and what was wrong."""
@@ -88,20 +104,29 @@ class SignUpRoutes:
         password = new_password_field(self.sign_up.passwords.policy)
         fields.insert(len(fields) if self.by_email is None else 1, password)
         target = call.form_text("next") or call.request.query_params.get("next")
-        return self.gate.form(call, "sign_up.html", fields, problem, next=local_path(target, ACCOUNT))
+        needed = problem.challenge if isinstance(problem, ChallengeNeeded) else self.sign_up.guard.expected(call.caller)
+        challenge = None if needed is None else needed.as_json()
+        place = local_path(target, ACCOUNT)
+        return self.gate.form(call, "sign_up.html", fields, problem, next=place, challenge=challenge)
 
     async def post_page(self, call: Call) -> Response:
         """Sign up from the form."""
-        body = self.schema.from_form({name: value for name, value in call.body.items() if name != "next"}, self._kind)
+        self._check_open()
+        sent, proof = _apart(call.body)
+        body = self.schema.from_form({name: value for name, value in sent.items() if name != "next"}, self._kind)
         target = local_path(call.form_text("next"), ACCOUNT)
         path = WELCOME if target == ACCOUNT else target
         if self.by_email is not None:
             held = call.cookies.get(self.gate.cookies.pending)
-            return self._waits(redirect(WAITING_PAGE), await self.by_email.begin(body, call.caller, held, path))
-        _, started = await self.sign_up.sign_up(body, call.caller, self._held(call))
+            return self._waits(redirect(WAITING_PAGE), await self.by_email.begin(body, call.caller, held, path, proof))
+        _, started = await self.sign_up.sign_up(body, call.caller, self._held(call), proof)
         response = redirect(path)
         self.cookies.attach(response, started)
         return response
+
+    def _check_open(self) -> None:
+        if self.invitation_only:
+            raise Forbidden(CLOSED, reason="invitation only")
 
     def _held(self, call: Call) -> str | None:
         return call.cookies.get(self.gate.cookies.session)

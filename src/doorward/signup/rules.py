@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from doorward.kernel.errors import FieldError, Invalid
+from doorward.kernel.errors import FieldError
 from doorward.kernel.msgid import msgid
 from doorward.kernel.startup import StartRefused
 
@@ -29,13 +29,14 @@ class RegistrationRules:
         disposable = () if disposable_file is None else _lines_of(Path(disposable_file))
         return cls(*(frozenset(map(domain_key, domains)) for domains in (allow, deny, disposable)))
 
-    def check(self, address: str) -> None:
-        """Raise Invalid naming `email` when an address of this domain may not sign up."""
+    def error(self, address: str) -> FieldError | None:
+        """Why an address of this domain may not sign up, if it may not."""
         domains = _with_parents(domain_key(address.rpartition("@")[2]))
         if not domains.isdisjoint(self.disposable):
-            raise Invalid([FieldError("email", "disposable_domain", THROW_AWAY)], reason="disposable domain")
+            return FieldError("email", "disposable_domain", THROW_AWAY)
         if not domains.isdisjoint(self.denied) or (self.allowed and domains.isdisjoint(self.allowed)):
-            raise Invalid([FieldError("email", "domain_not_allowed", NOT_ALLOWED)], reason="domain not allowed")
+            return FieldError("email", "domain_not_allowed", NOT_ALLOWED)
+        return None
 
 
 def domain_key(domain: str) -> str:

@@ -9,18 +9,19 @@ from doorward.audit import AuditTrail
 from doorward.authenticators import PasswordService
 from doorward.confirmations import Confirmations, holder_of_session
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import FieldError, Invalid, RateLimited
+from doorward.kernel.errors import FieldError, Invalid
 from doorward.kernel.instant import HOUR, MINUTE, Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits
 from doorward.messages.model import Values
-from doorward.ports import Admission, Clock, Limiter
+from doorward.ports import NOTHING, Clock
 from doorward.sessions import Session, Sessions, SignedIn, password_proof
+from doorward.signup.guard import SignUpGuard
 from doorward.signup.passwords import PASSWORD, password_errors
+from doorward.signup.rules import RegistrationRules
 from doorward.sql import Work
 from doorward.users import NewUser, User, UsersService, contact_key
 
-SIGN_UP = "sign-up"
 TAKEN = "taken"
 
 
@@ -29,7 +30,7 @@ class SignUp:
     """New users."""
 
     clock: Clock
-    limiter: Limiter
+    guard: SignUpGuard
     users: UsersService
     passwords: PasswordService
     sessions: Sessions
@@ -37,37 +38,40 @@ class SignUp:
     confirmations: Confirmations
     outbox: Outbox
     sends: SendLimits
+    rules: RegistrationRules
 
     async def sign_up(
-        self, body: Mapping[str, Any], caller: Caller, replaced: str | None = None
+        self,
+        body: Mapping[str, Any],
+        caller: Caller,
+        replaced: str | None = None,
+        proof: Mapping[str, str] = NOTHING,
     ) -> tuple[User, SignedIn]:
         """Create a user and start their session, in one transaction; `replaced` is a token that gives way to it.
 
-        Raises Invalid naming every bad field, a taken handle among them; RateLimited; Unavailable.
+        `proof`: see `SignUpGuard.admit`. Raises Invalid naming every bad field, a taken handle among them;
+        ChallengeNeeded; RateLimited; Unavailable.
         """
         try:
             new, password = await self.check(body)
         except Invalid as invalid:
             if any(error.code == TAKEN for error in invalid.errors):
                 # Each name that an answer gives away costs a place, so that nobody reads the list of members here.
-                async with await self._admit(caller):
+                async with await self.guard.place(caller):
                     raise
             raise
+        await self.guard.admit(proof, caller)
         async with AsyncExitStack() as places:
-            await places.enter_async_context(await self._admit(caller))
+            await places.enter_async_context(await self.guard.place(caller))
             if new.email is not None and self.outbox.can_mail:
                 await places.enter_async_context(await self.sends.mail(new.email, caller))
             return await self.create(new, password, caller, replaced=replaced)
 
-    async def _admit(self, caller: Caller) -> Admission:
-        try:
-            return await self.limiter.admit(SIGN_UP, caller.address)
-        except RateLimited as refusal:
-            await self.passwords.refusals.limited(SIGN_UP, refusal, caller)
-            raise
+    async def check(self, body: Mapping[str, Any], *, by_operator: bool = False) -> tuple[NewUser, str]:
+        """Validate everything before anything is written or hashed. Raises Invalid naming every bad field.
 
-    async def check(self, body: Mapping[str, Any]) -> tuple[NewUser, str]:
-        """Validate everything before anything is written or hashed. Raises Invalid naming every bad field."""
+        `by_operator`: whoever runs the site may use the handles that are reserved.
+        """
         profile = {name: value for name, value in body.items() if name != PASSWORD}
         errors: list[FieldError] = []
         new: NewUser | None = None
@@ -76,13 +80,21 @@ class SignUp:
         except Invalid as invalid:
             errors.extend(invalid.errors)
         uid = body.get("uid")
-        if isinstance(uid, str) and not any(error.field == "uid" for error in errors) and await self.users.taken(uid):
+        named = {error.field for error in errors}
+        if isinstance(uid, str) and "uid" not in named and await self._is_taken(uid, by_operator=by_operator):
             errors.append(FieldError("uid", TAKEN, msgid("This username is taken; choose another")))
+        email = body.get("email")
+        if not by_operator and isinstance(email, str) and "email" not in named and (error := self.rules.error(email)):
+            errors.append(error)
         password = body.get(PASSWORD)
         errors.extend(self._password_errors(password, profile))
         if errors or new is None or not isinstance(password, str):
             raise Invalid(errors)
         return new, password
+
+    async def _is_taken(self, uid: str, *, by_operator: bool) -> bool:
+        # Reserved handles are answered like taken ones: what is reserved is nobody's business.
+        return (not by_operator and self.users.is_reserved(uid)) or await self.users.taken(uid)
 
     async def create(
         self,

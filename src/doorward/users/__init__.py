@@ -6,6 +6,7 @@ shown a field that its declaration does not let them read.
 
 from doorward.users.directory import Directory
 from doorward.users.fields import CoreRead, Declaration, Writer, check_declarations
+from doorward.users.forms import core_field
 from doorward.users.importing import Importer, Refused, Totals
 from doorward.users.model import (
     Changes,
@@ -19,6 +20,9 @@ from doorward.users.model import (
     identifier_key,
 )
 from doorward.users.order import index_statements
+from doorward.users.phones import is_country, masked, normalise_phone
+from doorward.users.reserved import reserved_keys
+from doorward.users.rules import core_rule
 from doorward.users.schema import Schema
 from doorward.users.service import UsersService
 from doorward.users.sources import FORMATS, read_source
@@ -44,8 +48,14 @@ __all__ = [
     "Writer",
     "check_declarations",
     "contact_key",
+    "core_field",
+    "core_rule",
     "identifier_key",
     "index_statements",
+    "is_country",
     "list_names",
+    "masked",
+    "normalise_phone",
     "read_source",
+    "reserved_keys",
 ]

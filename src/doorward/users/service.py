@@ -11,6 +11,7 @@ from doorward.kernel.errors import Conflict, Invalid, NotFound
 from doorward.kernel.ids import new_id
 from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.msgid import msgid
+from doorward.kernel.text import uid_key
 from doorward.ports import Clock, Database
 from doorward.sql import Work
 from doorward.users import store
@@ -50,6 +51,7 @@ class UsersService:
     audit: AuditTrail
     schema: Schema
     revoke: Revoke
+    reserved: frozenset[str] = frozenset()  # see `reserved_keys`
 
     # Reading ------------------------------------------------------------------------------------------------------
 
@@ -68,6 +70,10 @@ class UsersService:
     async def taken(self, uid: str) -> bool:
         """Whether somebody has this handle or one that looks like it."""
         return await self.db.read(store.find_owner_of_uid(uid)) is not None
+
+    def is_reserved(self, uid: str) -> bool:
+        """Whether nobody may choose this handle, or one that looks like it, but the operator."""
+        return uid_key(uid) in self.reserved
 
     async def any_with_role(self, role: str) -> bool:
         """Whether an active user has `role`."""
