@@ -49,6 +49,9 @@ def test_the_shipped_example_is_right() -> None:
     assert (coins.read, coins.sortable, coins.default, coins.minimum) == ("public", True, 0, 0)
 
 
+TWILIO = f"provider = 'twilio'\ntwilio_account_sid = 'AC{'0f' * 16}'"
+TOKEN, SENDER = "twilio_auth_token = 'canary'", "twilio_from = '+15005550006'"
+GATEWAY = "provider = 'http'\nurl = 'https://sms.example/send'"
 WRONG_FILES = {
     "a slip in a key": (
         "[server]\nprot = 80",
@@ -136,6 +139,47 @@ WRONG_FILES = {
         "database.url: expected postgresql://user:password@host:port",
     ),
     "SQLite elsewhere": ("[database]\nurl = 'sqlite:///x.db'", "SQLite always lives in the data directory"),
+    "Twilio without its account": (
+        f"[sms]\nprovider = 'twilio'\n{TOKEN}\n{SENDER}",
+        "sms.twilio_account_sid: is needed",
+    ),
+    "Twilio without its token": (f"[sms]\n{TWILIO}\n{SENDER}", "sms.twilio_auth_token: is needed for the provider"),
+    "Twilio without a sender": (f"[sms]\n{TWILIO}\n{TOKEN}", "sms.twilio_from: expected a number"),
+    "a gateway without an address": ("[sms]\nprovider = 'http'", "sms.url: is needed for the provider"),
+    "a gateway in plain http": ("[sms]\nurl = 'http://sms.example/send'", "sms.url: must begin with https://"),
+    "a gateway of this machine at a port of its system": ("[sms]\nurl = 'http://127.0.0.1:80/'", "a port from 1024 on"),
+    "a gateway of this machine by accident": (
+        "[sms]\nprovider = 'http'\nurl = 'http://127.0.0.1:8080/send'",
+        "sms.url: a gateway on this machine needs allow_private_networks = true",
+    ),
+    "a gateway with a password": ("[sms]\nurl = 'https://u:canary@sms.example/'", "sms.url: expected an https URL"),
+    "a gateway that is no address": ("[sms]\nurl = 'sms.example'", "sms.url: expected an https URL"),
+    "a header in two lines": ('[sms]\nheaders = ["A: canary\\r\\nB: c"]', "sms.headers: each must be one line"),
+    "a header without a value": ("[sms]\nheaders = ['canary']", "sms.headers: each must be one line"),
+    "a header of ours": ("[sms]\nheaders = ['Host: canary']", "sms.headers: one of them is written by Doorward itself"),
+    "a header twice": ("[sms]\nheaders = ['A: canary', 'a: 2']", "sms.headers: one of them is named twice"),
+    "a message without a text": (
+        f"[sms]\n{GATEWAY}\nbody = '{{to}}'",
+        "sms.body: must have the places {to} and {text}",
+    ),
+    "a message with quotes of its own": (
+        f'[sms]\n{GATEWAY}\nbody = \'{{"to": "{{to}}", "text": {{text}}}}\'',
+        "sms.body: is not JSON once {to} and {text} are put in",
+    ),
+    "a form that is JSON": (
+        f"[sms]\n{GATEWAY}\ncontent_type = 'application/x-www-form-urlencoded'",
+        "sms.body: is not a form",
+    ),
+    "a country by its name": ("[sms]\ncountries = ['Germany']", 'sms.countries: "Germany" is not a country'),
+    "a country in small letters": ("[sms]\ncountries = ['de']", 'sms.countries: "de" is not a country'),
+    "a range service in plain http": (
+        "[password]\nrange_url = 'http://r.example/'",
+        "password.range_url: expected an https",
+    ),
+    "a range service with a question": (
+        "[password]\nrange_url = 'https://r.example/?a=canary'",
+        "password.range_url: expected",
+    ),
     "a field without a type": ("[fields.coins]\nread = 'public'", "doorward.toml:2: fields.coins.type: is missing"),
     "a field without anything": ("[fields.coins]", "doorward.toml:1: fields.coins.type: is missing"),
     "a slip in a field's type": (
@@ -239,6 +283,26 @@ x = 1
     assert lines[("fields", "coins", "default", "a")] == 15
     assert lines[("fields", "odd name", "type")] == 18
     assert lines[("list", "x")] == 20
+
+
+def test_every_way_of_sending_text_messages_can_be_configured(tmp_path: Path) -> None:
+    for text in (
+        f"{TWILIO}\n{TOKEN}\n{SENDER}",
+        f"{TWILIO}\n{TOKEN}\ntwilio_from = 'Doorward'",
+        f"{TWILIO}\n{TOKEN}\ntwilio_from = 'MG{'0f' * 16}'",
+        GATEWAY,
+        f"{GATEWAY}\ncontent_type = 'application/x-www-form-urlencoded'\nbody = 'to={{to}}&text={{text}}'",
+        "provider = 'http'\nurl = 'http://127.0.0.1:8080/send'\nallow_private_networks = true",
+    ):
+        assert load(toml(tmp_path, f"[sms]\n{text}\ncountries = ['DE']"), {}, {}).settings.can_text
+    headers = load(toml(tmp_path, "[sms]\nheaders = ['X-Key:  a:b', 'Accept: */*']"), {}, {}).settings.sms.header_fields
+    assert headers == {"X-Key": "a:b", "Accept": "*/*"}
+
+
+def test_no_mistake_about_text_messages_quotes_a_secret(tmp_path: Path) -> None:
+    told = [line for text, _ in WRONG_FILES.values() if "canary" in text for line in mistakes(toml(tmp_path, text))]
+    assert len(told) > 5
+    assert not [line for line in told if "canary" in line]
 
 
 def test_a_file_with_windows_line_ends_or_a_wrong_byte_is_told_by_line(tmp_path: Path) -> None:
