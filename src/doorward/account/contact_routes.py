@@ -9,6 +9,7 @@ from starlette.responses import Response
 from doorward.account.contacts import Contacts
 from doorward.account.frame import Frame
 from doorward.account.phones import Phones
+from doorward.confirmations import State
 from doorward.kernel.errors import FieldError, Invalid, Problem
 from doorward.kernel.msgid import msgid
 from doorward.sessions import session_of
@@ -52,6 +53,7 @@ _DOCUMENTS: Final[Mapping[tuple[str, str], tuple[JsonSchema | None, Mapping[int,
     ),
     ("DELETE", _PHONE): (None, {204: Answer("Removed")}),
 }
+_STATUS: Final[Mapping[State, int]] = {"live": 200, "used": 200, "void": 410, "expired": 410, "unknown": 404}
 _REFERRER: Final = ("referrer-policy", "no-referrer")  # the path is the secret
 
 
@@ -234,6 +236,7 @@ class ContactRoutes:
         state, found = await self.contacts.look_undo(call.path("token"))
         changed: Mapping[str, Any] = found.payload if found is not None and state == "live" else {}
         response = self.gate.form(call, "undo.html", (), problem, state=state, changed=changed)
+        response.status_code = _STATUS[state]
         response.headers[_REFERRER[0]] = _REFERRER[1]
         return response
 
