@@ -30,9 +30,10 @@ from doorward.ports import Clock
 from doorward.ports.delivery import Deferred, Rejected
 from doorward.ports.mailer import OutgoingMail
 
-# Who hangs up before the last reply sends the same mail twice, so RFC 5321 §4.5.3.2.6 asks for ten minutes. Yet somebody
-# waits for it; a mail server that thinks longer needs a longer [mail] timeout_seconds.
+# Who hangs up before the last reply sends the same mail twice, so RFC 5321 §4.5.3.2.6 asks for ten minutes. But people
+# wait for their codes; a mail server that thinks longer needs a longer [mail] timeout_seconds.
 LAST_REPLY_SECONDS: Final = 180
+GOODBYE_SECONDS: Final = 2
 CALM_SECONDS: Final = 5  # after a failure to connect nobody tries
 CALM_SECONDS_CREDENTIALS: Final = 60  # longer, or the mail server locks the account
 MAILS_OF_A_CONNECTION: Final = 50  # many servers allow a hundred
@@ -86,7 +87,7 @@ class SmtpMailer:
         while self._idle:
             client = self._idle.pop().client
             with suppress(SMTPException, OSError):
-                await client.quit()
+                await client.quit(timeout=GOODBYE_SECONDS)
             client.close()
 
     @asynccontextmanager

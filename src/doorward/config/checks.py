@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from doorward.config import outside
+from doorward.config import mailing, outside
 from doorward.config.schema import Path
 from doorward.config.settings import Settings, is_loopback
 from doorward.kernel.limits import LimitsError, load_limits
@@ -33,6 +33,7 @@ def check_together(settings: Settings) -> Iterator[tuple[tuple[Path, ...], str]]
     """What is wrong between values: the paths concerned (the first is the one to change) and why."""
     yield from _check_exposure(settings)
     yield from _check_tls(settings)
+    yield from mailing.check_mail(settings)
     yield from outside.check_sms(settings)
     for problem in check_declarations(settings.fields):
         place, _, what = problem.partition(": ")
@@ -138,6 +139,8 @@ _RULES: Mapping[Path, Callable[[Any], str | None]] = {
     ("database", "url"): _database_url,
     ("site", "name"): _one_line,
     ("site", "support"): _support,
+    ("mail", "url"): mailing.mail_url,
+    ("mail", "from"): mailing.mail_from,
     ("sms", "url"): outside.gateway_url,
     ("sms", "headers"): outside.headers,
     ("sms", "countries"): outside.countries,

@@ -5,8 +5,9 @@ links among it, is sealed at rest and gone once it was sent; that one goes to on
 error holds its contents.
 """
 
+from doorward.messages.delivery import Delivery
 from doorward.messages.limits import SendLimits
 from doorward.messages.model import MAILS, TEXTS, Kind, Values
 from doorward.messages.outbox import Outbox
 
-__all__ = ["MAILS", "TEXTS", "Kind", "Outbox", "SendLimits", "Values"]
+__all__ = ["MAILS", "TEXTS", "Delivery", "Kind", "Outbox", "SendLimits", "Values"]

@@ -1,6 +1,7 @@
 """What can be sent, and what each message is filled with."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from doorward.kernel.instant import Instant
@@ -30,3 +31,36 @@ TEXTS: Final[Mapping[str, Values]] = {
 }
 VOID: Final = "void"  # the template of a row that is written for the sake of equal work only
 FOR_EVER: Final[Instant] = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message in the outbox, without what fills it. `error`: what the other side said last."""
+
+    id: str
+    kind: Kind
+    template: str
+    recipient: str
+    locale: str
+    state: MessageState
+    attempts: int
+    due_at: Instant
+    expires_at: Instant
+    created_at: Instant
+    done_at: Instant | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message that is being sent. `attempts` counts this try and tells its outcome from that of another one."""
+
+    id: str
+    kind: Kind
+    template: str
+    recipient: str = field(repr=False)
+    locale: str
+    values_sealed: bytes = field(repr=False)
+    attempts: int
+    expires_at: Instant
+    error: str | None
