@@ -5,16 +5,15 @@ Every window is watched: an error, a violation of the Content Security Policy or
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response, expect
+from playwright.sync_api import Browser, Locator, Page, Response, expect
 
-from tests.support.chromium import AXE, RULES, chromium, complaints_of, violations
-from tests.support.serving import ROOT, running
+from tests.support.chromium import AXE, RULES, chromium, violations
+from tests.support.serving import ROOT
+from tests.support.windows import Visitor, serve
 
 PASSWORD = "engines weave algebra"
 OTHER_PASSWORD = "looms that count petals"
@@ -61,43 +60,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 _numbers = count(1)
 
 
-@dataclass(slots=True)
-class Visitor:
-    """Opens windows on one site."""
-
-    browser: Browser
-    address: str
-    complaints: list[list[str]] = field(default_factory=list)
-    contexts: list[BrowserContext] = field(default_factory=list)
-
-    def window(self, *, scripts: bool = True, width: int = 1280, **options: Any) -> Page:
-        """A window of a browser that knows nothing yet."""
-        context = self.browser.new_context(
-            base_url=self.address, java_script_enabled=scripts, viewport={"width": width, "height": 800},
-            reduced_motion="reduce", **{"locale": "en", **options},
-        )  # fmt: skip
-        self.contexts.append(context)
-        self.complaints.append(complaints_of(context, self.address))
-        return context.new_page()
-
-    def close(self) -> None:
-        for context in self.contexts:
-            context.close()
-        assert [heard for heard in self.complaints if heard] == []
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as started:
         yield started
-
-
-def serve(tmp_path_factory: pytest.TempPathFactory, config: str) -> Iterator[tuple[str, Path]]:
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "doorward.toml").write_text(config)
-    options = ("--port", "0", "--data", str(folder / "data"), "--config", str(folder / "doorward.toml"))
-    with running("doorward.cli", "serve", *options) as server:
-        yield f"http://localhost:{server.port}", folder / "data"
 
 
 @pytest.fixture(scope="module")
