@@ -26,6 +26,7 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "GET /problems/{code}",
     "GET /readyz",
     "GET /setup/{token}",
+    "GET /undo/{token}",
     "GET /sign-in",
     "GET /sign-up",
     "POST /api/sessions",
@@ -36,6 +37,7 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "POST /setup/{token}",
     "POST /sign-in",
     "POST /sign-up",
+    "POST /undo/{token}",
 }
 PRIVATE: dict[str, Any] = {"dob": "1990-12-10", "email": "ada@example.org", "tracking": [1], "secret": "mine"}
 

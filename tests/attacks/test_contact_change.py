@@ -431,7 +431,7 @@ async def test_a_bad_number_is_refused_and_sends_nothing(world: World, number: o
 
 @pytest.mark.asvs("2.4.1")
 @pytest.mark.parametrize("same", [True, False])
-async def test_a_member_floods_neither_one_inbox_nor_many(world: World, same: bool) -> None:  # noqa: FBT001
+async def test_a_member_floods_neither_one_inbox_nor_many(world: World, same: bool) -> None:  # noqa: FBT001  as above
     ada, user_id = await member(world, "ada", OLD)
     sent = await asyncio.gather(
         *(change(ada, user_id, "a@example.com" if same else f"a{n}@example.com") for n in range(20))

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from doorward.web.routing import JSON, Operation
-from tests.http.conftest import PASSWORD, Visitor, World
+from tests.http.conftest import PASSWORD, Inbox, Visitor, World
 from tests.support.attack import NOBODY, OPERATOR, call, path_of, route_table
 from tests.support.json_schema import faults, resolve, schema_faults
 
@@ -176,6 +176,7 @@ async def accepted(world: World, described: Described) -> None:
     await send(ada, "PATCH", "/api/users/me", {"name": "Ada L.", "email": None, "dob": None})
     await send(ada, "PUT", f"/api/users/{user['id']}", {"id": user["id"], "exercise": []})
     await send(ada, "PUT", "/api/users/me", {"motto": "off"})
+    await contacts(world, send, ada, eve, user["id"])
     await send(ada, "PATCH", f"/api/users/{user['id']}", {"secret": None})
     await send(eve, "PATCH", f"/api/users/{user['id']}", {"name": "Mallory"})
     await send(eve, "GET", f"/api/users/{user['id']}")
@@ -209,6 +210,29 @@ async def accepted(world: World, described: Described) -> None:
     for path in ("/livez", "/readyz", "/.well-known/jwks.json", "/api/openapi.json"):
         await send(program, "GET", path)
     await deletions(world, send, ada, eve, user["id"], other["id"])
+
+
+async def contacts(world: World, send: Send, ada: Visitor, eve: Visitor, ada_id: str) -> None:
+    """Another address and a number, asked for, refused and called off."""
+    path = f"/api/users/{ada_id}"
+    await send(ada, "POST", f"{path}/email", {"email": "ada@example.net"})
+    await send(ada, "DELETE", f"{path}/email/pending")
+    await send(ada, "POST", f"{path}/email", {"email": "ada@example.net"})
+    await send(ada, "POST", "/api/verifications/resend", {"purpose": "email"})
+    world.clock.advance(1)
+    await send(ada, "POST", "/api/verifications/resend", {})
+    code = (await Inbox(world).last("ada@example.net")).values["code"]
+    await send(ada, "POST", "/api/verifications", {"code": code, "purpose": "email"})
+    await send(ada, "POST", f"{path}/phone", {"phone": "+49 1512 3456789"})
+    await send(ada, "DELETE", f"{path}/phone")
+    for method, below, body in (
+        ("POST", "email", {"email": "eve@example.net"}),
+        ("DELETE", "email/pending", None),
+        ("POST", "phone", {"phone": "+49 1512 3456789"}),
+        ("DELETE", "phone", None),
+    ):
+        await send(eve, method, f"{path}/{below}", body)
+        await send(ada, method, f"/api/users/none/{below}", body)
 
 
 async def deletions(world: World, send: Send, ada: Visitor, eve: Visitor, ada_id: str, eve_id: str) -> None:

@@ -63,9 +63,12 @@ class UsersApi:
         user = Answer("The user, as far as the caller may see", self.schema.json_schema("user"))
         changes = self.schema.json_schema("update")
         reading = Access.OPTIONAL if self.directory_open == "public" else Access.SIGNED_IN
-        written = {200: user, **problems(400, 401, 403, 413, 415)}
+        written = {200: user, **problems(400, 401, 403, 413, 415, 429, 503)}
         others_written = {**written, **problems(404)}
-        merge = "Fields that are absent stay as they are. `id` may be sent when it equals the path."
+        merge = (
+            "Fields that are absent stay as they are. `id` may be sent when it equals the path. Another `email` needs "
+            "an authentication of the last ten minutes and counts once it is proven: see POST /api/users/{id}/email."
+        )
         return (
             Operation(
                 "GET",
