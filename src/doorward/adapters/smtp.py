@@ -139,6 +139,8 @@ class SmtpMailer:
         calm = CALM_SECONDS
         try:
             await client.connect()
+            if client.is_ehlo_or_helo_needed:
+                await client.ehlo()
         except SMTPAuthenticationError as error:
             calm, reason = CALM_SECONDS_CREDENTIALS, _credentials_refused(error)
         except (SMTPException, OSError) as error:
@@ -146,6 +148,7 @@ class SmtpMailer:
         else:
             self._calm = (0, "")
             return client
+        client.close()
         self._calm = (now + calm * SECOND, reason)
         raise Deferred(reason)
 
