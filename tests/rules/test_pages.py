@@ -13,7 +13,7 @@ from typing_extensions import override
 from doorward.web.forms import FieldType, FormField
 from doorward.web.pages import Pages, filled
 from doorward.web.reference import example, reference
-from doorward.web.translations import Catalogues, direction
+from doorward.web.translations import NAMES, Catalogues, direction
 from tests.support.sample_pages import ADA, DOCUMENT, IDENTIFIER, LEADERBOARD, PAGES, PASSWORD, SESSIONS, rendered
 
 HOSTILE = (
@@ -58,7 +58,7 @@ def test_a_page_holds_nothing_that_the_content_security_policy_forbids(pages: Pa
 
 
 @pytest.mark.parametrize("sample", PAGES)
-@pytest.mark.parametrize("locale", ["en", "ar"])
+@pytest.mark.parametrize("locale", NAMES)
 def test_a_page_says_its_language_and_has_one_heading_and_a_title(pages: Pages, sample: str, locale: str) -> None:
     html = rendered(pages, sample, locale=locale)
     elements = Elements(html)
@@ -197,7 +197,12 @@ def test_an_unknown_theme_or_language_falls_back(pages: Pages) -> None:
         (None, None, "en"),
         ("ar-EG, en;q=0.5", None, "ar"),
         ("en;q=0.5, ar;q=0.9", None, "ar"),
-        ("fr, de;q=0.7", None, "en"),
+        ("fr, de;q=0.7", None, "de"),
+        ("fr, it;q=0.7", None, "en"),
+        ("de-AT, en;q=0.9", None, "de"),
+        ("de-Latn-CH-1996", None, "de"),
+        ("es-419, es;q=0.9, en;q=0.8", None, "es"),
+        ("pt-BR, es;q=0.3, *;q=0.1", None, "es"),
         ("ar;q=0, en", None, "en"),
         ("AR", None, "ar"),
         ("en", "ar", "ar"),
@@ -212,8 +217,32 @@ def test_the_language_is_the_chosen_one_else_the_best_the_browser_asks_for(
     assert Catalogues().negotiate(accept_language, chosen) == expected
 
 
+def test_every_page_offers_every_language_in_its_own_name(pages: Pages) -> None:
+    """UX-59; WCAG 3.1.2."""
+    html = rendered(pages, "sign-in", locale="de").decode()
+    (choice,) = re.findall(r'<select id="choose-lang".*?</select>', html, re.DOTALL)
+    assert re.findall(r'<option value="(\w+)" lang="(\w+)"( selected)?>([^<]+)<', choice) == [
+        ("en", "en", "", "English"), ("de", "de", " selected", "Deutsch"), ("es", "es", "", "Español"),
+        ("ar", "ar", "", "العربية"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("locale", "expected"),
+    [
+        ("en", "23 November 2026, 05:00 UTC"),
+        ("de", "23. November 2026, 05:00 UTC"),
+        ("es", "23 de noviembre de 2026, 05:00 UTC"),
+        ("ar", "23 نوفمبر 2026، الساعة 05:00 بالتوقيت العالمي"),
+    ],
+)
+def test_a_moment_is_written_as_its_language_writes_it(pages: Pages, locale: str, expected: str) -> None:
+    (shown,) = re.findall(r"<time [^>]+>([^<]+)<", rendered(pages, "sign-in-wait", locale=locale).decode())
+    assert shown == expected
+
+
 def test_a_language_without_a_translation_is_refused_at_the_start() -> None:
-    with pytest.raises(ValueError, match="no translation for xx; there are en, ar"):
+    with pytest.raises(ValueError, match="no translation for xx; there are en, de, es, ar"):
         Catalogues(["en", "xx"])
 
 
