@@ -58,7 +58,7 @@ PLACES: Mapping[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
 def sentences() -> list[str]:
     """Every msgid, sorted."""
     found = {kind.title for kind in kinds()}
-    for template in SOURCE.glob("*/pages/*.html"):
+    for template in (*SOURCE.glob("*/pages/*.html"), *SOURCE.glob("messages/mails/*")):
         found.update(in_template(template.read_text()))
     for _, tree in modules():
         found.update(in_module(tree))
