@@ -6,6 +6,7 @@ all, newer codes included; and that a code works only for the browser or the ses
 """
 
 from doorward.confirmations.model import (
+    CODE_SECONDS,
     LIFETIME_SECONDS,
     Completed,
     Confirmation,
@@ -17,6 +18,7 @@ from doorward.confirmations.model import (
 from doorward.confirmations.service import Confirmations, holder_of_cookie, holder_of_session
 
 __all__ = [
+    "CODE_SECONDS",
     "LIFETIME_SECONDS",
     "Completed",
     "Confirmation",

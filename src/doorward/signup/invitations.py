@@ -11,8 +11,7 @@ from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, FieldError, Invalid
 from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
-from doorward.messages import Outbox
-from doorward.messages.model import Values
+from doorward.messages import Outbox, Values
 from doorward.ports import Clock, Database
 from doorward.sessions import Sessions, SignedIn, password_proof
 from doorward.signup.by_email import ALREADY, TAKEN, new_handle

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from doorward.audit import AuditTrail
@@ -12,8 +12,7 @@ from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Invalid
 from doorward.kernel.instant import HOUR, MINUTE, Instant
 from doorward.kernel.msgid import msgid
-from doorward.messages import Outbox, SendLimits
-from doorward.messages.model import Values
+from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import NOTHING, Clock
 from doorward.sessions import Session, Sessions, SignedIn, password_proof
 from doorward.signup.guard import SignUpGuard
@@ -60,6 +59,7 @@ class SignUp:
                 async with await self.guard.place(caller):
                     raise
             raise
+        new = replace(new, locale=caller.locale or None)
         await self.guard.admit(proof, caller)
         async with AsyncExitStack() as places:
             await places.enter_async_context(await self.guard.place(caller))

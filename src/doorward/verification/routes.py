@@ -8,8 +8,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from doorward.authenticators import PasswordPolicy, new_password_field
-from doorward.confirmations import Completed, Confirmation, State
-from doorward.confirmations.model import CODE_SECONDS
+from doorward.confirmations import CODE_SECONDS, Completed, Confirmation, State
 from doorward.kernel.errors import FieldError, Invalid, Problem, RateLimited
 from doorward.kernel.instant import SECOND
 from doorward.kernel.msgid import msgid
