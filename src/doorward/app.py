@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -27,10 +29,11 @@ from doorward.adapters.pwned import SECONDS as BREACH_SECONDS
 from doorward.adapters.pwned import PwnedPasswords
 from doorward.adapters.sealing import open_sealer_of
 from doorward.adapters.sms_gateway import GatewayMessenger
+from doorward.adapters.smtp import SmtpMailer
 from doorward.adapters.sqlite import SqliteDatabase
 from doorward.adapters.twilio import TwilioMessenger
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
-from doorward.authenticators import PasswordPolicy, PasswordService
+from doorward.authenticators import PasswordNotices, PasswordPolicy, PasswordService
 from doorward.config import BUILT_IN_ROLES, Settings
 from doorward.confirmations import Confirmations, Purpose
 from doorward.datadir import DataDir
@@ -39,13 +42,16 @@ from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.errors import Problem, Unavailable
 from doorward.kernel.instant import SECOND
 from doorward.kernel.limits import load_limits
+from doorward.kernel.smtp import parse_mail_server, parse_sender
 from doorward.kernel.startup import StartRefused
-from doorward.messages import Outbox, SendLimits
+from doorward.messages import Delivery, Outbox, SendLimits
+from doorward.messages.rendering import Renderer
 from doorward.ports import Clock, Database, Limiter, Sealer
 from doorward.ports.sms import TextMessenger
+from doorward.recovery import Recovery, RecoveryRoutes
 from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
 from doorward.setup import Setup, SetupRoutes
-from doorward.signin import SignIn, SignInRoutes
+from doorward.signin import EmailSignInRoutes, SignIn, SignInByEmail, SignInRoutes
 from doorward.signup import (
     Challenges,
     InvitationRoutes,
@@ -92,6 +98,8 @@ class Services:
     audit: AuditTrail
     refusals: Refusals
     outbox: Outbox
+    renderer: Renderer
+    delivery: Delivery
     sends: SendLimits
     confirmations: Confirmations
     schema: Schema
@@ -106,6 +114,8 @@ class Services:
     invitations: Invitations
     verification: Verification
     sign_in: SignIn
+    sign_in_by_email: SignInByEmail
+    recovery: Recovery
     account: Account
     contacts: Contacts
     phones: Phones
@@ -148,6 +158,8 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     shared = settings.server.workers > 1 or settings.database.url is not None
     limiter = durable if shared else MemoryLimiter(clock, limits)
     outbox = Outbox(clock, sealer, settings.can_mail, settings.can_text)
+    renderer = message_renderer(settings)
+    delivery = Delivery(db, clock, sealer, renderer, smtp_mailer(settings, clock), sms_messenger(settings))
     confirmations = Confirmations(db, clock, sealer, durable, refusals)
     sessions = Sessions(
         db, clock, audit, refusals, PROFILES[settings.sessions.profile], limits.known_device, csrf.token_for_session
@@ -155,12 +167,18 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     schema = Schema(settings.fields, settings.users.read)
     reserved = reserved_keys(settings.signup.reserved_names)
     users = UsersService(db, clock, audit, schema, sessions.revoke_user, reserved)
-    policy = PasswordPolicy(minimum_length=settings.password.minimum_length)
+    policy = PasswordPolicy(minimum_length=settings.password.minimum_length, site=settings.site.name)
     passwords = PasswordService(
         db, clock, hasher, limiter, sealer, audit, refusals, policy, limits=limits, fail_device=sessions.fail_device
     )
     if settings.password.range_url is not None:
         passwords.breach = PwnedPasswords(GuardedHttp(seconds=BREACH_SECONDS), settings.password.range_url)
+    # A new password takes the place of whatever else could still set or replace one (C9).
+    passwords.forget = lambda user_id: confirmations.void_of_user(
+        user_id, clock.now(), "recovery", "sign_in", "password"
+    )
+    notices = PasswordNotices(outbox)
+    passwords.told = notices.many_failures
     keys = SigningKeys(db, clock, sealer)
     sends = SendLimits(durable, refusals)
     guard = SignUpGuard(Challenges(sealer, clock), clock, limiter, durable, refusals)
@@ -178,6 +196,9 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     phones = Phones(db, clock, users, confirmations, outbox, sends, audit, refusals, settings.sms.countries)
     flows["email"] = Flow(contacts.confirm, contacts.renew)
     flows["phone"] = Flow(phones.confirm, phones.renew, at_verify=False)
+    sign_in_by_email = SignInByEmail(db, clock, users, sessions, confirmations, outbox, sends, audit)
+    if settings.signin.email_link:
+        flows["sign_in"] = Flow(sign_in_by_email.confirm, sign_in_by_email.resend, at_verify=False)
     return Services(
         settings=settings,
         db=db,
@@ -189,6 +210,8 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         audit=audit,
         refusals=refusals,
         outbox=outbox,
+        renderer=renderer,
+        delivery=delivery,
         sends=sends,
         confirmations=confirmations,
         schema=schema,
@@ -202,14 +225,38 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         sign_up_by_email=by_email,
         invitations=Invitations(db, clock, users, passwords, sessions, audit, confirmations, outbox),
         verification=Verification(confirmations, flows),
-        sign_in=SignIn(db, clock, users, passwords, sessions, audit),
-        account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts),
+        sign_in=SignIn(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit),
+        sign_in_by_email=sign_in_by_email,
+        recovery=Recovery(db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit),
+        account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices),
         contacts=contacts,
         phones=phones,
         setup=Setup(db, clock, users, sign_up, audit),
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
     )
+
+
+def message_renderer(settings: Settings) -> Renderer:
+    """Who puts messages into words. Raises StartRefused for a logo or a folder that cannot be used."""
+    logo, templates = settings.site.logo, settings.mail.templates
+    return Renderer(
+        settings.public_url,
+        settings.site.name,
+        settings.site.support,
+        None if logo is None else Path(logo),
+        None if templates is None else Path(templates),
+    )
+
+
+def smtp_mailer(settings: Settings, clock: Clock) -> SmtpMailer | None:
+    """Who carries our mails; None where nobody does."""
+    mail = settings.mail
+    if mail.url is None:
+        return None
+    name = urlsplit(settings.public_url).hostname or "localhost"
+    greeting = f"[IPv6:{name}]" if ":" in name else name  # RFC 5321 §4.1.3
+    return SmtpMailer(parse_mail_server(mail.url), parse_sender(mail.from_), clock, greeting, mail.timeout_seconds)
 
 
 def sms_messenger(settings: Settings) -> TextMessenger | None:
@@ -276,11 +323,16 @@ class App:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Services]:
         """Open everything and serve until the block ends; for servers, and for tests in process."""
+        refuse_without_mail(self._settings)
         opening = open_services(self._settings, self._data, self._clock, self._open_database)
         async with opening as services, contextlib.AsyncExitStack() as s:
             await services.keys.ready()
             await services.sessions.start()
             s.push_async_callback(services.sessions.stop)
+            services.renderer.check()
+            services.outbox.wake = services.delivery.wake
+            services.delivery.start()
+            s.push_async_callback(services.delivery.stop)
             for chore in (
                 repeat(PURGE_EVERY_SECONDS, "purge", partial(_purge, services)),
                 repeat(KEYS_EVERY_SECONDS, "keys", services.keys.refresh),
@@ -291,6 +343,15 @@ class App:
             self.services = services
             self._front = front(services)
             yield services
+
+
+def refuse_without_mail(settings: Settings) -> None:
+    """Refuse to serve where nobody could ever finish to sign up. Raises StartRefused."""
+    if settings.signup.identifier == "email" and not settings.can_mail:
+        raise StartRefused(
+            '[mail] url is missing: with [signup] identifier = "email" people sign up by a mail that Doorward sends. '
+            'Set url and from in [mail], or begin a new data directory with identifier = "uid".'
+        )
 
 
 def build(settings: Settings, data: DataDir) -> App:
@@ -341,7 +402,15 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
                 gate, services.invitations, cookies, schema, (*BUILT_IN_ROLES, *settings.roles)
             ).operations(),
             *VerificationRoutes(gate, services.verification, cookies, services.passwords.policy).operations(),
-            *SignInRoutes(gate, services.sign_in, cookies, services.tokens, site.public_url).operations(),
+            *SignInRoutes(
+                gate, services.sign_in, cookies, services.tokens, site.public_url, settings.signin.email_link
+            ).operations(),
+            *(
+                EmailSignInRoutes(gate, services.sign_in_by_email, cookies).operations()
+                if settings.signin.email_link
+                else ()
+            ),
+            *RecoveryRoutes(gate, services.recovery).operations(),
             *SessionRoutes(gate, services.sessions).operations(),
             *UsersApi(gate, services.account, services.directory, schema, cookies, shown).operations(),
             *AccountRoutes(
@@ -389,6 +458,7 @@ async def _purge(services: Services) -> None:
     await services.sessions.purge()
     await services.passwords.purge()
     await services.confirmations.purge()
+    await services.delivery.purge()
     await services.durable.purge()
 
 

@@ -18,9 +18,10 @@ from doorward.kernel.instant import DAY, HOUR, MINUTE, SECOND
 from doorward.kernel.smtp import MailServer, parse_sender
 from doorward.messages import Delivery, Outbox, Values
 from doorward.messages.delivery import AT_A_TIME, CLAIM, JITTER, KEEP_DONE, LEASE, PAUSES, pause_after
+from doorward.messages.rendering import RenderedMail
 from doorward.ports import Clock, Database, Sealer
 from doorward.ports.delivery import Deferred, Rejected
-from doorward.ports.mailer import InlineImage, Mailer, OutgoingMail
+from doorward.ports.mailer import Mailer, OutgoingMail
 from doorward.ports.sms import TextMessenger
 from doorward.sql import Row, Statement, Work
 from doorward.sql.tables import message
@@ -35,22 +36,12 @@ PLAN = "ok,ok,slow,451,ok,drop_before,ok,drop_after,452,ok,421"
 CODE = "918273"
 
 
-@dataclass(frozen=True)
-class Plain:
-    """A mail in words."""
-
-    subject: str
-    text: str
-    html: str = ""
-    images: Sequence[InlineImage] = ()
-
-
 class Renderer:
     """Fills templates as simply as can be."""
 
-    def mail(self, template: str, _locale: str | None, values: Values) -> Plain:
+    def mail(self, template: str, _locale: str | None, values: Values) -> RenderedMail:
         """The values, as JSON."""
-        return Plain(template, json.dumps(dict(values)))
+        return RenderedMail(template, json.dumps(dict(values)), "")
 
     def text(self, _template: str, _locale: str | None, values: Values) -> str:
         """The same."""
@@ -368,8 +359,8 @@ async def test_an_operator_hurries_a_message_but_not_one_under_way(post: Post) -
 
 async def test_a_template_that_cannot_be_filled_keeps_its_message(post: Post) -> None:
     class Broken(Renderer):
-        def mail(self, template: str, _locale: str | None, values: Values) -> Plain:
-            return Plain(template, str(values["nothing"]))
+        def mail(self, template: str, _locale: str | None, values: Values) -> RenderedMail:
+            return RenderedMail(template, str(values["nothing"]), "")
 
     await post.queue("ada@example.com")
     delivery = post.delivery(Carrier())

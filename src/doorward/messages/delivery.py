@@ -22,9 +22,10 @@ from doorward.kernel.instant import DAY, HOUR, MINUTE, SECOND, Instant
 from doorward.messages import store
 from doorward.messages.model import Claimed, Kind, Message, MessageState, Values
 from doorward.messages.outbox import sealed_for
+from doorward.messages.rendering import RenderedMail
 from doorward.ports import Clock, Database, Sealer
 from doorward.ports.delivery import Deferred, Rejected
-from doorward.ports.mailer import InlineImage, Mailer, OutgoingMail
+from doorward.ports.mailer import Mailer, OutgoingMail
 from doorward.ports.sms import TextMessenger
 from doorward.sql import Work
 
@@ -45,34 +46,10 @@ _log = structlog.get_logger("doorward.messages")
 _random = SystemRandom()
 
 
-class Letter(Protocol):
-    """A mail in words."""
-
-    @property
-    def subject(self) -> str:
-        """One line."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """The whole of it, for those who see no HTML."""
-        ...
-
-    @property
-    def html(self) -> str:
-        """The same again."""
-        ...
-
-    @property
-    def images(self) -> Sequence[InlineImage]:
-        """What the HTML shows."""
-        ...
-
-
 class Renders(Protocol):
     """Fills templates."""
 
-    def mail(self, template: str, locale: str | None, values: Values) -> Letter:
+    def mail(self, template: str, locale: str | None, values: Values) -> RenderedMail:
         """The mail of a template."""
         ...
 
