@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "admin": "Make a link for an administrator.",
     "db": "Bring the database up to date.",
     "key": "List the keys that sign tokens.",
+    "mail": "Preview, test, list and retry messages.",
     "audit": "Read and verify the audit trail.",
 }
 
