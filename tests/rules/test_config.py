@@ -433,6 +433,21 @@ def test_secrets_are_shown_neither_by_config_show_nor_in_mistakes(tmp_path: Path
         assert "S3CRET" not in " ".join(mistakes(toml(tmp_path, text)))
 
 
+@pytest.mark.asvs("13.3.1")
+def test_other_secrets_show_at_most_where_they_lead() -> None:
+    environ = {
+        "DOORWARD_SMS__PROVIDER": "http",
+        "DOORWARD_SMS__URL": "https://sms.example.org/send/CANARY?key=CANARY",
+        "DOORWARD_SMS__HEADERS": "Authorization: Bearer CANARY",
+        "DOORWARD_SMS__TWILIO_AUTH_TOKEN": "CANARY",
+        "DOORWARD_MAIL__URL": "smtps://id:CANARY@mail.example.org",
+        "DOORWARD_MAIL__FROM": "id@example.org",
+    }
+    lines = [one.line for one in shown(load(None, environ, {}))]
+    assert not [line for line in lines if "CANARY" in line]
+    assert 'mail.url = "smtps://***@mail.example.org"' in lines
+
+
 # The tree itself -----------------------------------------------------------------------------------------------------
 
 
