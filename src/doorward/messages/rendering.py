@@ -1,215 +1,252 @@
-"""Messages in words: templates, ours or the operator's, filled in the reader's language.
+"""Messages in words: the templates of `mails/`, or an operator's in their place, in the recipient's language.
 
-A mail is two files, `<name>.txt` (its first line is the subject) and `<name>.html`; a text message is `<name>.sms`.
-They take what messages/model.py lists and a few words more (`Renderer`). Every link begins with public_url, never with
-a Host (C23); nothing is fetched from anywhere when a mail is read.
+A mail has two templates: NAME.txt, whose first line is the subject and whose second line is empty, and NAME.html. A
+text message has NAME.sms. A name that a template uses and nobody gave is an error, never an empty string. Templates run
+in a sandbox: who may write a mail need not be who runs the server.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
-from typing import Any, Final
+from traceback import extract_tb
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateSyntaxError
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.msgid import msgid
 from doorward.kernel.startup import StartRefused
+from doorward.messages.addressing import greetable, isolated, one_line
 from doorward.messages.model import MAILS, TEXTS, Values
 from doorward.ports.mailer import InlineImage
 from doorward.web.pages import MONTHS, filled
-from doorward.web.translations import Catalogues, Gettext, direction
+from doorward.web.translations import Catalogues, direction
 
 LOGO_BYTES: Final = 100_000
 LOGO_CID: Final = "logo"
-_SUBJECT: Final = "Subject: "
-_LONGEST_VALUE: Final = 320
-_LONGEST_NAME: Final = 60
-# What a mail program would make a link of, or take for an address.
-_LINK_LIKE: Final = re.compile(r"[/\\@<>]|\.\S|www|https?", re.IGNORECASE)
-_BREAKS: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
-_MAGIC: Final = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
-_PARTS: Final = frozenset({"layout.html", "parts.html", "parts.txt"})  # what ours are made of; may be replaced, too
+SUBJECT_LONGEST: Final = 120  # characters
+_FORMATS: Final[Sequence[tuple[bytes, Literal["png", "jpeg"]]]] = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+)
+# What others typed; they may run the other way than the sentence around them.
+_TYPED: Final = frozenset({"name", "new_email", "device", "number"})
+# Values of which a mail must show one, because nobody can go on without; the others only tell something.
+_NEEDED: Final[Mapping[str, Sequence[str]]] = {
+    "confirm_sign_up": ("link", "code"),
+    "confirm_email": ("link", "code"),
+    "email_changed": ("link",),
+    "recovery": ("link",),
+    "sign_in_link": ("link", "code"),
+    "password_compromised": ("link",),
+    "invitation": ("link",),
+}
+_TAG = re.compile(r"<[^>]*>")
+_EMPTY_LINES = re.compile(r"\n{3,}")
+
+Say: TypeAlias = Callable[..., str]
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedMail:
     """A mail in words."""
 
-    subject: str
+    subject: str  # one line
     text: str
     html: str
     images: Sequence[InlineImage] = ()
 
 
-@dataclass(slots=True)
 class Renderer:
-    """Fills templates. `logo`: a PNG or JPEG file; `overrides`: a folder of templates that replace ours.
+    """Fills templates."""
 
-    Besides its values a template has site_name, support, site_url, locale, direction, logo (a cid or None), `_` to
-    translate, and `moment` to write an instant in words.
-    """
-
-    public_url: str
-    site_name: str
-    support: str = ""
-    logo: Path | None = None
-    overrides: Path | None = None
-    _catalogues: Catalogues = field(default_factory=Catalogues, init=False)
-    _html: Environment = field(init=False)
-    _plain: Environment = field(init=False)
-    _images: Sequence[InlineImage] = field(default=(), init=False)
-
-    def __post_init__(self) -> None:
-        """Open the templates. Raises StartRefused for a logo or a folder that cannot be used."""
-        self._html = self._environment(autoescape=True)
-        self._plain = self._environment(autoescape=False)
-        self._images = () if self.logo is None else (_read_logo(self.logo),)
-
-    def mail(self, template: str, locale: str | None, values: Values) -> RenderedMail:
-        """The mail of a template. `locale` falls back to English."""
-        subject, _, text = self._fill(self._plain, f"{template}.txt", locale, values).partition("\n")
-        if not subject.startswith(_SUBJECT):
-            raise TemplateError(f'{template}.txt must begin with "{_SUBJECT}"')
-        html = self._fill(self._html, f"{template}.html", locale, values)
-        return RenderedMail(_one_line(subject.removeprefix(_SUBJECT)), text.strip() + "\n", html, self._images)
-
-    def text(self, template: str, locale: str | None, values: Values) -> str:
-        """The text message of a template; its last line ties the code to our host (@host #code)."""
-        return self._fill(self._plain, f"{template}.sms", locale, values).strip()
-
-    def check(self) -> None:
-        """Fill the operator's templates in every language. Raises StartRefused naming file and line."""
-        for name in self._overridden():
-            stem, _, suffix = name.rpartition(".")
-            known = (MAILS if suffix in {"txt", "html"} else TEXTS if suffix == "sms" else {}).keys()
-            if stem not in known and name not in _PARTS:
-                raise StartRefused(f"[mail] templates: there is no template {name}; see docs/mail-templates.md.")
-        if self.overrides is None:
-            return
-        for template, values in (*MAILS.items(), *TEXTS.items()):
-            for locale in self._catalogues.codes:
-                self._check_one(template, locale, values)
-
-    def _check_one(self, template: str, locale: str, values: Values) -> None:
-        try:
-            (self.mail if template in MAILS else self.text)(template, locale, values)
-        except TemplateSyntaxError as error:
-            raise StartRefused(f"[mail] templates: {error.filename}, line {error.lineno}: {error.message}") from error
-        except TemplateError as error:
-            raise StartRefused(f"[mail] templates: {template}: {error.message}") from error
-
-    def _overridden(self) -> list[str]:
-        if self.overrides is None:
-            return []
-        if not self.overrides.is_dir():
-            raise StartRefused(f"[mail] templates: {self.overrides} is no folder.")
-        return sorted(entry.name for entry in self.overrides.iterdir() if not entry.name.startswith("."))
-
-    def _environment(self, *, autoescape: bool) -> Environment:
-        ours = FileSystemLoader(str(files(__package__).joinpath("mails")))
-        loaders = [ours] if self.overrides is None else [FileSystemLoader(self.overrides), ours]
-        environment = SandboxedEnvironment(
-            loader=ChoiceLoader(loaders),
-            autoescape=autoescape,
+    def __init__(
+        self,
+        public_url: str,
+        site_name: str,
+        support: str = "",
+        logo: Path | None = None,
+        overrides: Path | None = None,
+    ) -> None:
+        """`public_url`: begins every link (C23). `overrides`: a folder whose files replace ours of the same name."""
+        self._public_url = public_url
+        self._logo = logo
+        self._overrides = overrides
+        self._catalogues = Catalogues()
+        self._ours = Path(str(files("doorward.messages").joinpath("mails")))
+        self._environment = SandboxedEnvironment(
+            loader=FileSystemLoader([self._ours] if overrides is None else [overrides, self._ours]),
+            autoescape=lambda name: name is not None and name.endswith(".html"),
             undefined=StrictUndefined,
+            auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.globals.update(
-            site_name=_one_line(self.site_name),
-            support=_one_line(self.support),
-            site_url=self.public_url,
-            site_host=urlsplit(self.public_url).hostname or "",
-            logo=None if self.logo is None else LOGO_CID,
-            grouped=_grouped,
+        self._environment.globals.update(
+            site_name=site_name, support=support, host=urlsplit(public_url).hostname or "", has_logo=logo is not None
         )
-        return environment
 
-    def _fill(self, environment: Environment, name: str, locale: str | None, values: Values) -> str:
-        code = locale if locale in self._catalogues.codes else self._catalogues.codes[0]
-        gettext = self._catalogues.gettext(code)
-        say = _says(gettext) if environment is self._html else _says_plainly(gettext)
-        words = {"_": say, "moment": _moment(say), "locale": code, "direction": direction(code)}
-        return environment.get_template(name).render({**words, **self._shown(values)})
+    @property
+    def locales(self) -> Sequence[str]:
+        """Codes of the languages that messages are written in, the default first."""
+        return self._catalogues.codes
 
-    def _shown(self, values: Values) -> dict[str, Any]:
-        shown: dict[str, Any] = {}
+    def mail(self, template: str, locale: str | None, values: Values) -> RenderedMail:
+        """The mail `template` of `MAILS`, in `locale` or, where we do not speak that, in English."""
+        plain = _tidy(self._render(f"{template}.txt", locale, values))
+        subject, _, text = plain.partition("\n")
+        subject = one_line(subject, SUBJECT_LONGEST)
+        html = self._render(f"{template}.html", locale, values, subject=subject)
+        return RenderedMail(subject, text.lstrip("\n"), html, self._images)
+
+    def text(self, template: str, locale: str | None, values: Values) -> str:
+        """The text message `template` of `TEXTS`; its last line binds the code to our host."""
+        return _tidy(self._render(f"{template}.sms", locale, values)).rstrip("\n")
+
+    def check(self) -> None:
+        """Look at the operator's logo and templates. Raises StartRefused naming file and line.
+
+        Ours have been tested; only what takes their place is rendered, with samples, in every language.
+        """
+        _ = self._images
+        if self._overrides is None:
+            return
+        if not self._overrides.is_dir():
+            raise StartRefused(f"[mail] templates: {self._overrides} is no folder")
+        given = {path.name for path in self._overrides.iterdir() if not path.name.startswith(".")}
+        known = {path.name for path in self._ours.iterdir()}
+        if unknown := sorted(given - known):
+            names = ", ".join(sorted(known))
+            raise StartRefused(f"{self._overrides / unknown[0]} replaces no template of ours; there are {names}")
+        for name, locale in product(_to_check(given), self.locales):
+            self._check_one(name, locale)
+
+    def _check_one(self, name: str, locale: str) -> None:
+        try:
+            if name in MAILS:
+                fault = self._fault_of_mail(name, self.mail(name, locale, MAILS[name]))
+            else:
+                fault = self._fault_of_text(name, self.text(name, locale, TEXTS[name]))
+        except Exception as error:
+            place = self._place(error)
+            if place is None:
+                raise
+            raise StartRefused(f"{place}: {str(error) or type(error).__name__}") from error
+        if fault is not None:
+            raise StartRefused(f"{self._overrides}, template {name}: {fault}")
+
+    def _fault_of_mail(self, name: str, mail: RenderedMail) -> str | None:
+        if not mail.subject or not mail.text:
+            return "the first line of the .txt file is the subject, the second one empty, the rest the mail"
+        values = self._values(self.locales[0], MAILS[name], is_html=False)
+        needed = [str(values[key]) for key in _NEEDED.get(name, ())]
+        bare = _TAG.sub("", mail.html)
+        if needed and not all(any(one in text for one in needed) for text in (mail.text, f"{mail.html}{bare}")):
+            return f"neither the .txt nor the .html file may lack {' and '.join(_NEEDED[name])}"
+        return None
+
+    def _fault_of_text(self, name: str, text: str) -> str | None:
+        last = f"@{self._environment.globals['host']} #{TEXTS[name]['code']}"
+        return None if text.rpartition("\n")[2] == last else "the last line must be @{{ host }} #{{ code }}"
+
+    def _place(self, error: Exception) -> str | None:
+        """File and line where a template of the operator's is wrong; None when it is not theirs."""
+        if isinstance(error, TemplateSyntaxError):
+            return f"{error.filename}:{error.lineno}"
+        lines = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).parent == self._overrides]
+        return f"{lines[-1].filename}:{lines[-1].lineno}" if lines else None
+
+    def _render(self, name: str, locale: str | None, values: Values, **more: str) -> str:
+        code = locale if locale is not None and locale in self.locales else self.locales[0]
+        is_html = name.endswith(".html")
+        say = self._say(code, is_html=is_html)
+        words: Mapping[str, Any] = {"_": say, "locale": code, "direction": direction(code)}
+        own = self._values(code, values, is_html=is_html)
+        return self._environment.get_template(name).render({**own, **words, **more})
+
+    def _say(self, locale: str, *, is_html: bool) -> Say:
+        gettext = self._catalogues.gettext(locale)
+
+        def say(text: str, /, **params: Any) -> str:  # noqa: ANN401  anything that has a text
+            found = filled(gettext(text), params)
+            return found if is_html else found.unescape()  # filled() escapes everything, so nothing else is undone
+
+        return say
+
+    def _values(self, locale: str, values: Values, *, is_html: bool) -> dict[str, Any]:
+        """What a template is filled with, fit for its kind."""
+        say = self._say(locale, is_html=False)
+        found: dict[str, Any] = {}
         for name, value in values.items():
             if name == "path" or name.endswith("_path"):
-                shown[name.replace("path", "link")] = f"{self.public_url}{value}"
-            elif name == "name":
-                shown[name] = safe_name(str(value or ""))
+                found[f"{name.removesuffix('path')}link"] = f"{self._public_url}{value}"
+            elif name.endswith("_at") and isinstance(value, int):
+                found[name] = _in_words(value, say)
+            elif name in _TYPED:
+                shown = _typed(name, value, say)
+                found[name] = _apart(shown, direction(locale), is_html=is_html)
             else:
-                shown[name] = _one_line(value)[:_LONGEST_VALUE] if isinstance(value, str) else value
-        return shown
+                found[name] = one_line(value) if isinstance(value, str) else value
+        return found
+
+    @cached_property
+    def _images(self) -> Sequence[InlineImage]:
+        """The operator's logo. Raises StartRefused when it is none."""
+        if self._logo is None:
+            return ()
+        try:
+            content = self._logo.read_bytes()
+        except OSError as error:
+            raise StartRefused(f"[site] logo: {self._logo} cannot be read ({error.strerror})") from error
+        if len(content) > LOGO_BYTES:
+            raise StartRefused(f"[site] logo: {self._logo} has {len(content):,} bytes; at most {LOGO_BYTES:,} are sent")
+        for mark, subtype in _FORMATS:
+            if content.startswith(mark):
+                return (InlineImage(LOGO_CID, subtype, content),)
+        raise StartRefused(f"[site] logo: {self._logo} is neither PNG nor JPEG")
 
 
-def safe_name(name: str) -> str:
-    """A name for a greeting, or nothing where it could pass for a link or a message of its own.
-
-    Whoever signs up with somebody else's address chooses what we call them in our mail to it.
-    """
-    plain = _one_line(name)
-    return "" if len(plain) > _LONGEST_NAME or _LINK_LIKE.search(plain) else plain
+def _to_check(given: set[str]) -> Iterator[str]:
+    """The templates that one of the files `given` takes part in."""
+    everything = (*MAILS, *TEXTS)
+    stems = {name.partition(".")[0] for name in given}
+    yield from (name for name in everything if name in stems or stems - set(everything))
 
 
-def samples() -> Iterator[tuple[str, Values]]:
-    """Every template with values to show it by."""
-    yield from MAILS.items()
-    yield from TEXTS.items()
+def _typed(name: str, value: str | int | None, say: Say) -> str:
+    text = one_line("" if value is None else str(value))
+    if name == "name":
+        return greetable(text)
+    return say(text) if name == "device" else text
 
 
-def _one_line(text: str) -> str:
-    return _BREAKS.sub(" ", text).strip()
+def _apart(text: str, way: str, *, is_html: bool) -> str:
+    """Keep a text that may run the other way from turning round what stands beside it (UAX #9)."""
+    if is_html:
+        return Markup("<bdi>{}</bdi>").format(text) if text else ""
+    return isolated(text) if way == "rtl" and text else text
 
 
-def _grouped(code: str) -> str:
-    middle = (len(code) + 1) // 2
-    return f"{code[:middle]} {code[middle:]}"
+def _in_words(at: Instant, say: Say) -> str:
+    when = datetime.fromtimestamp(at // SECOND, UTC)
+    return say(
+        msgid("%(day)s %(month)s %(year)s, %(time)s UTC"),
+        day=when.day,
+        month=say(MONTHS[when.month - 1]),
+        year=when.year,
+        time=f"{when:%H:%M}",
+    )
 
 
-def _says(gettext: Gettext) -> Callable[..., Markup]:
-    def say(text: str, /, **params: Any) -> Markup:  # noqa: ANN401  anything that has a text
-        return filled(gettext(text), params)
-
-    return say
-
-
-def _says_plainly(gettext: Gettext) -> Callable[..., str]:
-    def say(text: str, /, **params: Any) -> str:  # noqa: ANN401  as above
-        return gettext(text) % params if params else gettext(text)
-
-    return say
-
-
-def _moment(say: Callable[..., str]) -> Callable[[Instant], str]:
-    """Write instants in UTC: nobody knows where a mail is read."""
-
-    def moment(at: Instant) -> str:
-        when = datetime.fromtimestamp(at // SECOND, UTC)
-        month: Mapping[str, Any] = {"month": say(MONTHS[when.month - 1])}
-        text = msgid("%(day)s %(month)s %(year)s, %(time)s UTC")
-        return say(text, day=when.day, year=when.year, time=f"{when:%H:%M}", **month)
-
-    return moment
-
-
-def _read_logo(path: Path) -> InlineImage:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StartRefused(f"[site] logo: {path} cannot be read: {error.strerror}.") from error
-    if len(content) > LOGO_BYTES:
-        raise StartRefused(f"[site] logo: {path} has more than {LOGO_BYTES} bytes, which every mail would carry.")
-    if content.startswith(_MAGIC["png"]):
-        return InlineImage(LOGO_CID, "png", content)
-    if content.startswith(_MAGIC["jpeg"]):
-        return InlineImage(LOGO_CID, "jpeg", content)
-    raise StartRefused(f"[site] logo: {path} is neither PNG nor JPEG.")
+def _tidy(text: str) -> str:
+    """Lines without blanks at their ends, and never two empty ones: what blocks leave behind."""
+    lines = "\n".join(line.rstrip() for line in text.strip().splitlines())
+    return _EMPTY_LINES.sub("\n\n", lines) + "\n"
