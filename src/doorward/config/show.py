@@ -62,9 +62,11 @@ def _walk(key: Key, value: Any, path: Path = ()) -> Iterator[tuple[Path, Key, An
 def _redacted(key: Key, value: Any) -> Any:  # noqa: ANN401  as the tree
     if not key.secret or value is None:
         return value
-    # User, password and parameters go; which server and which database an operator wants to see.
+    # User, password and parameters go; which server and which database an operator wants to see. The path of a gateway
+    # may be its password.
     if not isinstance(value, str) or "://" not in value:
         return "***" if value else value
     parts = urlsplit(value)
     place = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://***@{place}{parts.path}"
+    path = parts.path if parts.scheme.startswith("postgres") else ""
+    return f"{parts.scheme}://***@{place}{path}"
