@@ -181,6 +181,34 @@ def test_the_countdown_speaks_at_its_start_and_its_end_only(site: str, page: Pag
     assert button.is_enabled()
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("abcdefghijkl", "Characters still missing: 3"),
+        ("abcabcabcabcabcabc", "This password repeats itself"),
+        ("qwertyuiopasdfgh", "These are keys in a row"),
+        ("Ada.Lovelace-1815!", "This password is made of your name"),
+        ("ada likes quiet herons", ""),
+    ],
+)
+def test_a_new_password_gets_advice_while_it_is_typed(site: str, page: Page, typed: str, said: str) -> None:
+    """Politely and without a word to the server; nothing is refused before the form is sent."""
+    asked: list[str] = []
+    page.goto(f"{site}/sign-up")
+    page.wait_for_load_state("networkidle")  # the icon comes last
+    page.on("request", lambda request: asked.append(request.url))
+    page.fill("[name=name]", "Ada Lovelace")
+    page.locator("[name=password]").press_sequentially("some other text")
+    page.fill("[name=password]", typed)
+    line = page.locator("[data-advice]")
+    page.wait_for_timeout(1_000)
+    assert line.get_attribute("role") == "status"
+    spoken = line.text_content() or ""
+    assert spoken.startswith(said)
+    assert bool(spoken) == bool(said)
+    assert asked == []
+
+
 def test_pages_work_without_javascript(site: str, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

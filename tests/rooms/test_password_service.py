@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -574,12 +575,11 @@ async def test_an_owner_is_told_of_too_many_failures_once_and_nobody_of_those_fo
 
 
 async def test_a_flag_stays_until_the_next_password_even_while_its_owner_signs_in(passwords: PasswordService) -> None:
+    passwords.policy = PasswordPolicy(minimum_length=len(RIGHT) + 1)  # so that this one has another reason to write
     under_way = await passwords.verify(ANNI, "anni", RIGHT, CALLER)
-    passwords.policy = PasswordPolicy(minimum_length=len(RIGHT) + 1)  # so that this one writes another reason
-    another = await passwords.verify(ANNI, "anni", RIGHT, CALLER)
     await passwords.db.write(lambda: passwords.flag_compromised(ANNI.id))
-    await passwords.db.write(under_way.succeeded)
-    await passwords.db.write(another.succeeded)
+    with suppress(InvalidCredentials):
+        await passwords.db.write(under_way.succeeded)
     assert await passwords.change_wanted(ANNI.id) == "compromised"
 
     await set_password(passwords, "the blue tram goes home quietly")

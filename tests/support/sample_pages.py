@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from doorward.authenticators import PasswordPolicy
 from doorward.kernel.instant import DAY, MINUTE, SECOND
 from doorward.testing import MovableClock
 from doorward.users.directory import Column, Member, Page
@@ -26,6 +27,7 @@ NEW_PASSWORD = FormField(
     hint="At least %(minimum)s characters. A few words that only you would put together work well.",
     params={"minimum": 15}, attributes={"minlength": "15"},
     messages={"required": "Enter a password", "too_short": "The password needs at least %(minimum)s characters"},
+    advice=PasswordPolicy().advice,
 )  # fmt: skip
 UID = FormField(
     "uid", "Username", "text", required=True, autocomplete="username",

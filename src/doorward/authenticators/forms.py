@@ -17,6 +17,7 @@ def new_password_field(policy: PasswordPolicy, name: str = "password", label: st
         params={"minimum": policy.minimum_length},
         attributes={"minlength": str(policy.minimum_length)},
         messages=policy.messages,
+        advice=policy.advice,
     )
 
 

@@ -29,6 +29,7 @@ def common_passwords() -> Listed:
 
 _REQUIRED = msgid("Enter a password")
 _TOO_SHORT = msgid("Use at least %(minimum)s characters. Several words in a row are easy to remember")
+_MISSING = msgid("Characters still missing: %(missing)s")
 _WEAK: Mapping[Weakness, str] = {
     "repeats": msgid("This password repeats itself, so it is guessed early. Choose several words that differ"),
     "key_row": msgid("These are keys in a row, which are guessed first. Choose words that only you would put together"),
@@ -66,6 +67,11 @@ class PasswordPolicy:
     def messages(self) -> Mapping[str, str]:
         """What a form can say before it is sent, by error code."""
         return {"required": _REQUIRED, "too_short": _TOO_SHORT}
+
+    @property
+    def advice(self) -> Mapping[str, str]:
+        """What a page can say while somebody types, by code: a hint, never a refusal."""
+        return {"missing": _MISSING, **{code: _WEAK[code] for code in ("repeats", "key_row", "too_personal")}}
 
     def check(self, password: str, *, context: Sequence[str] = (), field: str = "password") -> str:
         """Return the password in NFC, as it is to be hashed. Raises Invalid naming `field` (ASVS 6.2.1, 6.2.4, 6.2.9).

@@ -291,7 +291,7 @@ def _is_pattern(text: str) -> bool:
     others = "".join(character for character in text if not character.isdecimal())
     if any(character.isalpha() for character in others):
         return False
-    if len(set(others)) > 2 and not _is_walk(others):  # noqa: PLR2004  "!?!?!?" is nothing
+    if len(set(others)) > 2 and not _is_walk(others):  # noqa: PLR2004  two signs in turn are nothing
         return False
     return len(digits) <= _SHORTEST_RUN or _is_repetition(digits) or _counts(digits) or _is_of_lines(digits)
 

@@ -9,7 +9,7 @@ FieldType: TypeAlias = Literal["text", "password", "email", "number", "date", "c
 
 @dataclass(frozen=True, slots=True)
 class FormField:
-    """One field of a form; `label`, `hint`, `error` and `messages` are gettext msgids with %(name)s places.
+    """One field of a form; `label`, `hint`, `error`, `messages` and `advice` are gettext msgids with %(name)s places.
 
     `attributes` are HTML constraints (minlength, maxlength, min, max, step, pattern), and `json` where the text must be
     JSON; lengths count code points. A checkbox is ticked when `value` is "true". `error` is empty when all is well.
@@ -26,4 +26,5 @@ class FormField:
     attributes: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)  # fill the places of hint, error and messages
     messages: Mapping[str, str] = field(default_factory=dict)  # error code -> the sentence the server would answer
+    advice: Mapping[str, str] = field(default_factory=dict)  # of a new password: code -> the sentence while one types
     options: Sequence[tuple[str, str]] = ()  # of a select: value and label
