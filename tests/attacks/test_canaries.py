@@ -17,6 +17,7 @@ import pytest
 
 from doorward import log
 from doorward.config import Settings
+from doorward.config.settings import Signup
 from doorward.datadir import DataDir
 from doorward.testing import MovableClock
 from tests.http.conftest import World, running
@@ -57,7 +58,7 @@ def lines() -> Iterator[io.StringIO]:
 
 @pytest.fixture
 async def world(tmp_path: Path, clock: MovableClock) -> AsyncIterator[World]:
-    plain = Settings()
+    plain = Settings(signup=Signup(identifier="uid"))
     cheap = msgspec.structs.replace(plain.password, memory_kib=8, time_cost=1)
     settings = msgspec.structs.replace(plain, password=cheap)
     async with running(settings, DataDir.open(tmp_path / "data"), clock) as world:

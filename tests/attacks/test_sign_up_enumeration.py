@@ -187,7 +187,7 @@ async def test_whoever_owns_an_address_the_work_is_the_same(
 
     monkeypatch.setattr(services.hasher, "hash", counted)
     await WAYS[way](people.visitor(), "warmup@example.org")
-    work = {}
+    work: dict[str, dict[str, Any]] = {}
     for kind, address in ADDRESSES.items():
         people.clock.advance(15 * 60)  # no row of refusals is summed with that of the one before
         before = {table: len(rows) for table, rows in (await dump(services.db)).items()}

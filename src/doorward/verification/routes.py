@@ -1,9 +1,9 @@
 """HTTP of what comes back: the page behind every link, the form for a code, the API."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -20,6 +20,7 @@ from doorward.web.gate import Gate
 from doorward.web.routing import FORM, JSON, Access, Answer, Call, Operation, json_response, redirect
 from doorward.web.schemas import STRING, problems, record
 
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # see kernel.ids.new_token
 WAITING_PAGE: Final = "/verify"
 RESEND_AFTER_SECONDS: Final = 30  # UX-30: what the page asks for; what is refused is in limits.toml
 CONFIRMED: Final = "That worked"
@@ -125,8 +126,9 @@ class VerificationRoutes:
 
     async def get_waiting(self, call: Call) -> Response:
         """The form for a code; a link whose token came as a parameter goes to its own page."""
-        if token := call.query.get("token"):
-            return redirect(f"{WAITING_PAGE}/{quote(token, safe='')}")
+        token = call.query.get("token")
+        if token is not None and _TOKEN.fullmatch(token):  # nothing else is sent back, wherever it came from
+            return redirect(f"{WAITING_PAGE}/{token}")
         return await self.show_waiting(call, None)
 
     async def show_waiting(self, call: Call, problem: Problem | None) -> Response:
