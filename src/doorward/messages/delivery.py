@@ -31,8 +31,8 @@ from doorward.sql import Work
 
 AT_A_TIME: Final = 4
 POLL_SECONDS: Final = 1.0
-HOLD_SECONDS: Final = 5.0  # between two signs of life
-LEASE: Final = 15 * SECOND  # without one, others take over
+HOLD_SECONDS: Final = 2.0  # between two signs of life
+LEASE: Final = 6 * SECOND  # without one, others take over; what is under way stays claimed
 CLAIM: Final = MINUTE  # without one, the message is due again
 LONGEST_TRY_SECONDS: Final = 1_200.0
 STOP_SECONDS: Final = 5.0  # for tries under way
