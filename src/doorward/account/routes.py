@@ -221,7 +221,10 @@ class AccountRoutes:
         return self.gate.render(call, "members.html", members=page)
 
     async def post_preferences(self, call: Call) -> Response:
-        """Keep language and theme in this browser."""
+        """Keep language and theme in this browser, and for whoever is signed in the language of mails to them."""
+        locale = call.form_text("lang")
+        if call.session is not None and locale in self.gate.pages.locales:
+            await self.account.speak(session_of(call), locale)
         response = redirect(local_path(call.form_text("return_to"), "/"))
-        self.gate.keep_preferences(response, call.form_text("theme"), call.form_text("lang"))
+        self.gate.keep_preferences(response, call.form_text("theme"), locale)
         return response

@@ -7,12 +7,12 @@ from typing import Any
 from doorward.account.contacts import Contacts
 from doorward.account.ownership import ADMIN, check_owner
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
-from doorward.authenticators import PasswordService
+from doorward.authenticators import PasswordNotices, PasswordService
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Invalid, InvalidCredentials, NotFound, NotSignedIn
 from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database
-from doorward.sessions import Session, Sessions
+from doorward.sessions import Session, Sessions, describe
 from doorward.sql import Work
 from doorward.users import User, UsersService, Writer
 
@@ -31,6 +31,7 @@ class Account:
     audit: AuditTrail
     refusals: Refusals
     contacts: Contacts
+    notices: PasswordNotices
 
     async def find(self, session: Session, user_id: str) -> User:
         """A user by id, for whoever may see the directory. Raises NotFound."""
@@ -106,9 +107,14 @@ class Account:
                 actor_id=user.id,
                 session_id=session.id,
             )
+            yield from self.notices.changed(user, describe(caller.user_agent), now)
             return token
 
         return await self.db.write(work)
+
+    async def speak(self, session: Session, locale: str) -> None:
+        """Keep the language of messages to the caller."""
+        await self.users.set_locale(session.user_id, locale)
 
     async def _verify(self, session: Session, password: str, caller: Caller) -> None:
         user = await self._own(session)

@@ -6,16 +6,19 @@ digests that came from elsewhere, until their first right password.
 """
 
 from doorward.authenticators.forms import new_password_field, password_field
-from doorward.authenticators.model import ChangeWanted, KnownDevice
+from doorward.authenticators.model import COMPROMISED, ChangeWanted, KnownDevice
+from doorward.authenticators.notices import PasswordNotices
 from doorward.authenticators.password import PasswordPolicy
 from doorward.authenticators.service import REAUTHENTICATE, SIGN_IN, Correct, PasswordService
 
 __all__ = [
+    "COMPROMISED",
     "REAUTHENTICATE",
     "SIGN_IN",
     "ChangeWanted",
     "Correct",
     "KnownDevice",
+    "PasswordNotices",
     "PasswordPolicy",
     "PasswordService",
     "new_password_field",

@@ -1,12 +1,13 @@
 """What the room knows of passwords and of those who try them."""
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from doorward.kernel.instant import Instant
 
 ChangeWanted: TypeAlias = Literal["short", "compromised"]
 """Why its owner should choose another password: shorter than today's minimum, or known to others."""
+COMPROMISED: Final = "compromised"
 
 
 @dataclass(frozen=True, slots=True)

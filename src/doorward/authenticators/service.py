@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from doorward.audit import AuditTrail, Event, Outcome, Payload, Refusals
 from doorward.authenticators import store
-from doorward.authenticators.model import ChangeWanted, KnownDevice, Refused, Reserved, StoredPassword
+from doorward.authenticators.model import COMPROMISED, ChangeWanted, KnownDevice, Refused, Reserved, StoredPassword
 from doorward.authenticators.password import MAXIMUM_LENGTH, PasswordPolicy
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Invalid, InvalidCredentials, RateLimited, Unavailable
@@ -52,15 +52,18 @@ class Correct:
     def succeeded(self) -> Work[None]:
         """Replace a weak digest, and keep why another password is wanted.
 
-        Makes sure that the password has not been changed since it was verified.
+        Makes sure that the password has not been changed, nor reported as known to others, since it was verified.
         Raises InvalidCredentials if it has: else a session could begin with the old one after the others were ended.
         """
         user_id = self.user.id
         old, new = self._stored.digest, self._new_digest or self._stored.digest
         if new != old or self.change_wanted != self._stored.change_wanted:
             yield from store.update_digest(user_id, old, new, self.change_wanted)
-        if (yield from store.find_set_at(user_id)) != self._stored.set_at:
+        now = yield from store.find_password_locked(user_id)
+        if now is None or now.set_at != self._stored.set_at:
             raise InvalidCredentials(reason="password changed meanwhile")
+        if now.change_wanted == COMPROMISED != self.change_wanted:
+            raise InvalidCredentials(reason="password reported meanwhile")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ _COLUMNS = (password.c.digest, password.c.set_at, password.c.change_wanted)
 _FIND = Statement(select(*_COLUMNS).where(password.c.user_id == bindparam("user_id")))
 _LOCK = Statement(
     # On PostgreSQL a change of the password waits until the session is there, so that it ends this one too.
-    select(password.c.set_at).where(password.c.user_id == bindparam("user_id")).with_for_update(key_share=True)
+    select(*_COLUMNS).where(password.c.user_id == bindparam("user_id")).with_for_update(key_share=True)
 )
 _UPSERT = Statement(
     insert(password)
@@ -68,10 +68,10 @@ def find_password(user_id: str) -> Work[StoredPassword | None]:
     return StoredPassword(*rows[0]) if rows else None
 
 
-def find_set_at(user_id: str) -> Work[Instant | None]:
-    """When a user's password was chosen; it cannot change until the transaction ends."""
+def find_password_locked(user_id: str) -> Work[StoredPassword | None]:
+    """A user's password, which cannot change until the transaction ends."""
     rows = yield _LOCK(user_id=user_id)
-    return int(rows[0][0]) if rows else None
+    return StoredPassword(*rows[0]) if rows else None
 
 
 def upsert_password(user_id: str, digest: str, now: Instant, change_wanted: str | None) -> Work[None]:

@@ -185,6 +185,23 @@ def enable(user: str, data: str | None, config: str | None, *, json_wanted: bool
     _set_status(data, config, user, "active", json_wanted=json_wanted)
 
 
+@command.command("flag-compromised")
+@click.argument("user")
+@as_json
+@places
+def flag_compromised(user: str, data: str | None, config: str | None, *, json_wanted: bool) -> None:
+    """End a user's sessions and let their password in no more: others know it.
+
+    Whoever signs in with it is sent a link to choose another.
+    """
+
+    async def flag(services: app.Services, found: User) -> User:
+        await services.recovery.flag_compromised(found.id, LOCAL_OPERATOR)
+        return found
+
+    _act(data, config, user, flag, json_wanted=json_wanted)
+
+
 def _set_status(
     data: str | None, config: str | None, user: str, status: Literal["active", "disabled"], *, json_wanted: bool
 ) -> None:

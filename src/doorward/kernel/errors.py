@@ -7,6 +7,7 @@ Problem
 ├── InvalidCredentials    401  one answer for every failed sign-in; the reason stays private
 ├── Forbidden             403  signed in, but not allowed
 ├── ReauthenticationNeeded 403  allowed after a fresh authentication (RFC 9470)
+├── PasswordChangeRequired 403 the right password, but one that others know
 ├── CsrfRefused           403  the request did not prove that our own page sent it
 ├── NotFound              404
 ├── MethodNotAllowed      405
@@ -24,6 +25,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from doorward.kernel.msgid import msgid
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -38,6 +41,13 @@ class FieldError:
     def text(self) -> str:
         """The sentence in English."""
         return self.message % self.params if self.params else self.message
+
+
+_LINK_SENT = msgid(
+    "Others may know this password, so it opens nothing any more. We have sent you an e-mail with a link to choose "
+    "another"
+)
+_NOW_ANOTHER = msgid("Others may know this password, so it opens nothing any more. Choose another one now")
 
 
 class Problem(Exception):  # noqa: N818  the word of RFC 9457
@@ -149,6 +159,23 @@ class ReauthenticationNeeded(Problem):
         """RFC 9470 §3."""
         challenge = f'Bearer error="insufficient_user_authentication", max_age={self.max_age_seconds}'
         return {"WWW-Authenticate": challenge}
+
+
+class PasswordChangeRequired(Problem):
+    """The password was right, but others know it: no session begins before there is another one (C8)."""
+
+    status, code = 403, "password_change_required"
+    title = "Choose another password first"
+
+    def __init__(self, *, token: str | None = None) -> None:
+        """`token`: sets another password once, for someone to whom no mail can be sent; see `/recovery/{token}`."""
+        self.token = token
+        super().__init__(_LINK_SENT if token is None else _NOW_ANOTHER)
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """The token, where there is one."""
+        return {} if self.token is None else {"token": self.token}
 
 
 class CsrfRefused(Problem):

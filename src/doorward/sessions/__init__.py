@@ -11,6 +11,7 @@ from doorward.sessions.model import (
     Session,
     SignedIn,
     Transport,
+    email_proof,
     password_proof,
 )
 from doorward.sessions.routes import CURRENT, CurrentSessionLane, SessionCookies, SessionRoutes, session_of
@@ -29,6 +30,7 @@ __all__ = [
     "SignedIn",
     "Transport",
     "describe",
+    "email_proof",
     "password_proof",
     "session_of",
 ]

@@ -88,8 +88,18 @@ class SignedIn:
 
 
 PASSWORD: tuple[str, ...] = ("pwd",)  # RFC 8176
+ONE_TIME: tuple[str, ...] = ("otp",)  # RFC 8176: a one-time password
 
 
 def password_proof(now: Instant) -> Proof:
     """What someone has shown who typed their password."""
     return Proof(PASSWORD, now)
+
+
+def email_proof(now: Instant) -> Proof:
+    """What someone has shown who came with a link or a code from their mailbox.
+
+    One factor, whatever came before it: a mailbox may be open on the same device with the same password, so it is no
+    out-of-band authenticator (C24; NIST SP 800-63B §3.1.3.1).
+    """
+    return Proof(ONE_TIME, now)

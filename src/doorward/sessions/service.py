@@ -271,6 +271,11 @@ class Sessions:
         """The known device behind a cookie: (id, user_id, failures)."""
         return None if token is None else await self.db.read(store.find_device(token_digest(token)))
 
+    async def find_own_device(self, user_id: str | None, token: str | None) -> str | None:
+        """The id of a known device of that very user; the same look-up for nobody (C16)."""
+        found = await self.find_device(token)
+        return found[0] if found is not None and found[1] == user_id else None
+
     def fail_device(self, device_id: str) -> Work[None]:
         """Count a wrong password on a known device; after too many it is a stranger again."""
         if (yield from store.fail_device(device_id)) >= self.device_limit.void_after:

@@ -23,18 +23,23 @@ from doorward.web.schemas import CREDENTIALS, MESSAGE_WITH_JWT, SESSION, UID_CRE
 PASSWORD_PAGE = "/account/password"  # noqa: S105  a path
 NOTICES = {  # shown after a redirect; the query names one, it never carries text
     "verified": msgid("Your address is confirmed. Sign in with the password you have just chosen."),
+    "recovered": msgid("Your new password is set. Sign in with it."),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class SignInRoutes:
-    """The hosted page, the API, and the answer the write-up's front end expects."""
+    """The hosted page, the API, and the answer the write-up's front end expects.
+
+    `by_email`: whether the page offers a link by e-mail, too.
+    """
 
     gate: Gate
     sign_in: SignIn
     cookies: SessionCookies
     tokens: AccessTokens
     issuer: str
+    by_email: bool = False
 
     def operations(self) -> Sequence[Operation]:
         """Every operation of the room."""
@@ -48,9 +53,11 @@ class SignInRoutes:
                 "Sessions",
                 JSON,
                 CREDENTIALS,
-                answers={201: Answer("Signed in", SESSION), **problems(400, 401, 415, 429, 503)},
+                answers={201: Answer("Signed in", SESSION), **problems(400, 401, 403, 415, 429, 503)},
                 claimant=True,
-                description="A cookie session for browsers, or with `transport: bearer` a token for programs.",
+                description="A cookie session for browsers, or with `transport: bearer` a token for programs. 403 "
+                "`password_change_required`: the password is right, but others know it; a link was sent, or `token` is "
+                "there for POST /api/recovery/complete.",
             ),
             Operation(
                 "POST",
@@ -61,7 +68,7 @@ class SignInRoutes:
                 "Sessions",
                 JSON,
                 UID_CREDENTIALS,
-                answers={200: Answer("Signed in", MESSAGE_WITH_JWT), **problems(400, 401, 415, 429, 503)},
+                answers={200: Answer("Signed in", MESSAGE_WITH_JWT), **problems(400, 401, 403, 415, 429, 503)},
                 claimant=True,
                 description="Sets the session cookie and answers with an ES256 JWT that lives ten minutes at most and "
                 "stops working when the session ends.",
@@ -173,6 +180,8 @@ class SignInRoutes:
             problem,
             next=local_path(target, "/account"),
             notice=_notice(call, problem),
+            recovery=self.sign_in.outbox.can_mail,
+            by_email=self.by_email,
         )
 
     async def post_page(self, call: Call) -> Response:

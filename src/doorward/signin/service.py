@@ -1,16 +1,22 @@
 """Signing in: the order is the security (docs/architecture.md)."""
 
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from typing import Final
 
 from doorward.audit import AuditTrail, Event, Outcome
-from doorward.authenticators import KnownDevice, PasswordService
+from doorward.authenticators import COMPROMISED, Correct, KnownDevice, PasswordService
+from doorward.confirmations import LIFETIME_SECONDS, Confirmations
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import NotSignedIn
+from doorward.kernel.errors import NotSignedIn, PasswordChangeRequired, RateLimited
+from doorward.messages import Outbox, SendLimits
 from doorward.ports import Clock, Database
 from doorward.sessions import Session, Sessions, SignedIn, password_proof
 from doorward.signin.model import Credentials
 from doorward.sql import Work
-from doorward.users import User, UsersService
+from doorward.users import User, UsersService, contact_key
+
+_RECOVERY_MINUTES: Final = LIFETIME_SECONDS["recovery"] // 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,9 @@ class SignIn:
     users: UsersService
     passwords: PasswordService
     sessions: Sessions
+    confirmations: Confirmations
+    outbox: Outbox
+    sends: SendLimits
     audit: AuditTrail
 
     async def sign_in(
@@ -38,11 +47,14 @@ class SignIn:
     ) -> Welcome:
         """Check credentials and start a session; `replaced` is the token of one that a browser gives up for it.
 
-        Raises InvalidCredentials (the same for every reason), RateLimited or Unavailable.
+        Raises InvalidCredentials (the same for every reason), PasswordChangeRequired (right, but others know it),
+        RateLimited or Unavailable.
         """
         user = await self.users.find_by_identifier(sent.identifier)
         device = await self._device_of(user, device_token)
         correct = await self.passwords.verify(user, sent.identifier, sent.password, caller, device=device)
+        if correct.change_wanted == COMPROMISED:
+            raise await self._require_change(correct, caller, device)
         proof = password_proof(self.clock.now())
         event = Event.AUTHN_LOGIN_SUCCESSAFTERFAIL if correct.failures else Event.AUTHN_LOGIN_SUCCESS
 
@@ -77,6 +89,69 @@ class SignIn:
             return (yield from self.sessions.rotate(session, caller, now))
 
         return await self.db.write(work)
+
+    # Passwords that others know ---------------------------------------------------------------------------------
+
+    async def _require_change(
+        self, correct: Correct, caller: Caller, device: KnownDevice | None
+    ) -> PasswordChangeRequired:
+        """No session: a link goes to the owner's proven address, or to this browser where they have none (C8)."""
+        user = correct.user
+        if not (self.outbox.can_mail and user.email is not None and user.email_verified):
+            return PasswordChangeRequired(token=await self._hand_over(correct, caller))
+        async with AsyncExitStack() as places:
+            with suppress(RateLimited):  # they have had several; whoever knows the password learns nothing from it
+                place = await self.sends.mail(user.email, caller, None if device is None else device.id)
+                await places.enter_async_context(place)
+                await self.db.write(lambda: self._mail_link(correct, user.email or "", caller))
+        return PasswordChangeRequired()
+
+    def _mail_link(self, correct: Correct, address: str, caller: Caller) -> Work[None]:
+        user = correct.user
+        yield from correct.succeeded()
+        opened = yield from self.confirmations.begin(
+            "recovery",
+            address,
+            contact_key("email", address),
+            now=self.clock.now(),
+            user_id=user.id,
+            locale=caller.locale,
+        )
+        yield from self.outbox.mail(
+            "password_compromised",
+            address,
+            user.locale or caller.locale,
+            {"path": f"/recovery/{opened.token}", "minutes": _RECOVERY_MINUTES, "name": user.name},
+            expires_at=opened.expires_at,
+        )
+        yield from self._record_required(user, caller, "recovery")
+
+    async def _hand_over(self, correct: Correct, caller: Caller) -> str:
+        """A token for whoever has just shown the old password: nothing else is left to know the owner by."""
+        user, now = correct.user, self.clock.now()
+
+        def work() -> Work[str]:
+            yield from correct.succeeded()
+            yield from self.confirmations.void_of_user(user.id, now, "password")
+            opened = yield from self.confirmations.begin(
+                "password", user.uid, f"user:{user.id}", now=now, user_id=user.id, locale=caller.locale
+            )
+            yield from self._record_required(user, caller, "password")
+            return opened.token
+
+        return await self.db.write(work)
+
+    def _record_required(self, user: User, caller: Caller, purpose: str) -> Work[None]:
+        yield from self.audit.record(
+            Event.AUTHN_LOGIN_FAIL,
+            Outcome.FAILURE,
+            caller,
+            user_id=user.id,
+            payload={"action": "sign-in", "reason": "password known to others"},
+        )
+        yield from self.audit.record(
+            Event.AUTHN_TOKEN_CREATED, Outcome.SUCCESS, caller, user_id=user.id, payload={"purpose": purpose}
+        )
 
     async def _device_of(self, user: User | None, token: str | None) -> KnownDevice | None:
         found = await self.sessions.find_device(token)

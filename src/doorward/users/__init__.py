@@ -4,6 +4,7 @@ The promise: every wrong field of a body is named at once, nothing privileged is
 shown a field that its declaration does not let them read.
 """
 
+from doorward.users.addresses import decode_address
 from doorward.users.directory import Directory
 from doorward.users.fields import CoreRead, Declaration, Writer, check_declarations
 from doorward.users.forms import core_field
@@ -50,6 +51,7 @@ __all__ = [
     "contact_key",
     "core_field",
     "core_rule",
+    "decode_address",
     "identifier_key",
     "index_statements",
     "is_country",

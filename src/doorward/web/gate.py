@@ -20,6 +20,7 @@ from doorward.kernel.errors import (
     InvalidCredentials,
     Malformed,
     NotSignedIn,
+    PasswordChangeRequired,
     Problem,
     RateLimited,
     ReauthenticationNeeded,
@@ -45,7 +46,7 @@ THEMES = ("system", "light", "dark")
 DRAIN_LIMIT = 32 * 1024 * 1024
 MAX_FORM_FIELDS = 200
 # Refusals that a form can show beside its fields and let the person try again.
-_SHOWN_IN_FORM = (Invalid, InvalidCredentials, RateLimited, CsrfRefused, Unavailable, Malformed)
+_SHOWN_IN_FORM = (Invalid, InvalidCredentials, RateLimited, CsrfRefused, Unavailable, Malformed, PasswordChangeRequired)
 
 Present = Callable[[str, str], Awaitable[SignedIn | None]]  # (transport, secret) -> live session
 
@@ -148,6 +149,8 @@ class Gate:
             return response
         if isinstance(problem, ReauthenticationNeeded):
             return redirect(f"/confirm?next={quote(path)}")
+        if isinstance(problem, PasswordChangeRequired) and problem.token is not None:
+            return redirect(f"/recovery/{problem.token}")
         # A body that cannot be read is refused before its sender is known; most forms are then nobody's to show.
         shown_to = call.session is not None or operation.access is not Access.SIGNED_IN
         if operation.again is not None and shown_to and isinstance(problem, _SHOWN_IN_FORM):
