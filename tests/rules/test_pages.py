@@ -118,7 +118,7 @@ def test_hostile_values_stay_text(pages: Pages, kind: FieldType) -> None:
     field = FormField("f", HOSTILE, kind, HOSTILE, hint=HOSTILE, error=HOSTILE)
     html = pages.render(
         "profile.html", locale="en", theme="light", user={"name": HOSTILE, "uid": HOSTILE}, csrf_token="t",
-        path="/account", fields=[field], errors=[("f", HOSTILE)], facts=[(HOSTILE, HOSTILE)],
+        path="/account", fields=[field], errors=[("f", HOSTILE)], facts=[(HOSTILE, HOSTILE)], email=HOSTILE,
     )  # fmt: skip
     assert_inert(html)
 
@@ -186,7 +186,7 @@ def test_a_static_file_is_named_by_its_content(pages: Pages) -> None:
 def test_an_unknown_theme_or_language_falls_back(pages: Pages) -> None:
     html = pages.render(
         "sign_in.html", locale="xx", theme='"><b', user=None, csrf_token="t", path="/sign-in",
-        fields=[IDENTIFIER, replace(PASSWORD, hint="")], next="/account",
+        fields=[IDENTIFIER, replace(PASSWORD, hint="")], next="/account", recovery=True, by_email=False,
     )  # fmt: skip
     assert b'<html lang="en" dir="ltr" data-theme="system">' in html
 

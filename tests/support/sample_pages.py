@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from doorward.account.contacts import EmailState, Pending
+from doorward.account.phones import PhoneState
 from doorward.authenticators import PasswordPolicy
 from doorward.kernel.instant import DAY, MINUTE, SECOND
 from doorward.testing import MovableClock
@@ -134,28 +136,47 @@ DOCUMENT: Mapping[str, Any] = {
         "title": {"type": "string"}, "status": {"type": "integer", "example": 400}, "code": {"type": "string"}}}}},
 }  # fmt: skip
 
+CHALLENGE = {"token": "t0k3n", "salt": "5a17", "target": "7a49", "iterations": 1, "numbers": 2, "patience_seconds": 30}
+ADDRESS = "ada.lovelace@analytical.engine.example"
+LONG_ADDRESS = "augusta-ada.king-countess-of-lovelace@analytical-engine.example"
+STATES = ("used", "void", "expired", "unknown")  # of a link that no longer works
+CODE = FormField(
+    "code", "Code", "text", required=True, autocomplete="one-time-code", hint="Six digits. Spaces do not matter.",
+    attributes={"inputmode": "numeric", "dir": "ltr"}, messages={"required": "Enter the code"},
+)  # fmt: skip
+REQUIRED_EMAIL = replace(EMAIL, required=True)
+PHONE = FormField(
+    "phone", "Phone number", "text", required=True, autocomplete="tel", attributes={"inputmode": "tel", "dir": "ltr"},
+    hint="With the code of the country, such as +44 7400 123456.", messages={"required": "Enter a phone number"},
+)  # fmt: skip
+
 NOTHING: Mapping[str, Any] = {}
 # Page -> template, path, whether someone is signed in, context.
 PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
     "start": ("home.html", "/", False, NOTHING),
-    "sign-up": ("sign_up.html", "/sign-up", False, {"fields": [UID, NAME, EMAIL, NEW_PASSWORD], "next": "/account"}),
+    "sign-up": ("sign_up.html", "/sign-up", False, {
+        "fields": [UID, NAME, EMAIL, NEW_PASSWORD], "next": "/account", "challenge": None}),
+    "sign-up-flood": ("sign_up.html", "/sign-up", False, {
+        "fields": [EMAIL, NEW_PASSWORD, UID, NAME], "next": "/account", "challenge": CHALLENGE}),
     "sign-up-wrong": ("sign_up.html", "/sign-up", False, {
         "fields": [replace(UID, value="a", error="The username needs at least 2 characters"), replace(NAME, value="Al"),
                    EMAIL, replace(NEW_PASSWORD, error="The password needs at least %(minimum)s characters")],
         "errors": [("uid", "The username needs at least 2 characters"),
-                   ("password", "The password needs at least 15 characters")], "next": "/account"}),
-    "sign-in": ("sign_in.html", "/sign-in", False, {"fields": [IDENTIFIER, PASSWORD], "next": "/account"}),
+                   ("password", "The password needs at least 15 characters")], "next": "/account", "challenge": None}),
+    "sign-in": ("sign_in.html", "/sign-in", False, {
+        "fields": [IDENTIFIER, PASSWORD], "next": "/account", "recovery": True, "by_email": True}),
     "sign-in-wrong": ("sign_in.html", "/sign-in", False, {
-        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account",
+        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "recovery": True, "by_email": False,
         "errors": [("", "The name or the password is not right")]}),
     "sign-in-wait": ("sign_in.html", "/sign-in", False, {
-        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "retry_after_seconds": 42,
+        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "recovery": False,
+        "by_email": False, "retry_after_seconds": 42,
         "retry_at": NOW + 42 * SECOND, "errors": [("", "Too many tries; please wait a little")]}),
     "confirm": ("confirm.html", "/confirm", True, {"fields": [PASSWORD], "next": "/account/delete"}),
     "profile": ("profile.html", "/account", True, {
-        "fields": PROFILE, "facts": FACTS, "notice": "Your changes are saved."}),
+        "fields": PROFILE, "facts": FACTS, "email": ADDRESS, "notice": "Your changes are saved."}),
     "profile-wrong": ("profile.html", "/account/profile", True, {
-        "facts": FACTS,
+        "facts": FACTS, "email": None, "unconfirmed": ADDRESS, "phones": True,
         "fields": [replace(NAME, value="", error="Enter your name"), *PROFILE[1:3],
                    replace(GOAL, value="400", error="Choose %(minimum)s to %(maximum)s"), *PROFILE[4:-1],
                    replace(NEWSLETTER, error="Tick the box, or leave it")],
@@ -174,6 +195,51 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "members": Page("name", ranked=False, columns=[], rows=[], next_cursor=None, own=None)}),
     "set-up": ("setup.html", "/setup/t0k3n", False, {"fields": [UID, NAME, NEW_PASSWORD]}),
     "set-up-promote": ("setup.html", "/setup/t0k3n", True, {"fields": []}),
+    "sign-in-email": ("sign_in_email.html", "/sign-in/email", False, {"fields": [REQUIRED_EMAIL], "next": "/account"}),
+    "sign-in-code": ("sign_in_code.html", "/sign-in/email/code", False, {
+        "fields": [CODE], "address": ADDRESS, "code_until": NOW + 10 * MINUTE, "is_code_over": False,
+        "resend_seconds": 42, "mailbox": True}),
+    "sign-in-link": ("sign_in_link.html", "/sign-in/link/t0k3n", False, {
+        "at_home": True, "place": "/sign-in/link/t0k3n"}),
+    "sign-in-link-elsewhere": ("sign_in_link.html", "/sign-in/link/t0k3n", False, {
+        "at_home": False, "place": "/sign-in/link/t0k3n",
+        "asked": {"device": "Firefox on Debian", "address": "2001:db8:85a3:8d3:1319:8a2e:370:7348", "at": NOW}}),
+    **{f"sign-in-link-{state}": ("sign_in_link_over.html", "/sign-in/link/t0k3n", False, {
+        "state": state, "fields": [REQUIRED_EMAIL]}) for state in STATES},
+    "recovery": ("recovery.html", "/recovery", False, {"fields": [REQUIRED_EMAIL], "offered": True}),
+    "recovery-without-mail": ("recovery.html", "/recovery", False, {"fields": [], "offered": False}),
+    "recovery-sent": ("recovery_sent.html", "/recovery/sent", False, {"mailbox": True}),
+    "recovery-link": ("recovery_link.html", "/recovery/t0k3n", False, {"fields": [NEW_PASSWORD], "forced": True}),
+    **{f"recovery-{state}": ("recovery_over.html", "/recovery/t0k3n", False, {
+        "state": state, "offered": True, "fields": [REQUIRED_EMAIL]}) for state in STATES},
+    "code": ("verify_code.html", "/verify", False, {
+        "fields": [replace(CODE, error="This code is not right or has expired. Only the newest one works")],
+        "title": "Check your inbox", "address": ADDRESS, "code_until": NOW + 10 * MINUTE, "link_until": NOW + DAY,
+        "is_code_over": False, "is_new": True, "resend_seconds": 42, "mailbox": True}),
+    "link": ("verify_link.html", "/verify/t0k3n", False, {"fields": [], "address": ADDRESS, "is_new": True}),
+    "link-elsewhere": ("verify_link.html", "/verify/t0k3n", False, {
+        "fields": [NEW_PASSWORD], "address": ADDRESS, "is_new": True}),
+    **{f"link-{state}": ("verify_over.html", "/verify/t0k3n", False, {"state": state, "is_new": True})
+       for state in STATES},
+    "nothing-waits": ("nothing_waits.html", "/verify", False, NOTHING),
+    "closed": ("closed.html", "/sign-up", False, NOTHING),
+    "invitation": ("invitation.html", "/invitation/t0k3n", False, {
+        "fields": [NEW_PASSWORD, UID, NAME], "address": ADDRESS}),
+    **{f"invitation-{state}": ("invitation_over.html", "/invitation/t0k3n", False, {"state": state})
+       for state in STATES},
+    "email": ("email.html", "/account/email", True, {
+        "fields": [CODE, EMAIL], "fresh": True, "offered": True, "phones": True,
+        "state": EmailState(ADDRESS, proven=True, pending=Pending(
+            LONG_ADDRESS, here=True, code_expires_at=NOW + 10 * MINUTE, expires_at=NOW + DAY))}),
+    "email-first": ("email.html", "/account/email", True, {
+        "fields": [CODE, EMAIL], "fresh": False, "offered": True,
+        "state": EmailState(None, proven=False, pending=None)}),
+    "phone": ("phone.html", "/account/phone", True, {
+        "fields": [CODE, PHONE], "fresh": True, "phones": True,
+        "state": PhoneState("+49 151 23456789", "+44 7400 123456", NOW + 10 * MINUTE)}),
+    "undo": ("undo.html", "/undo/t0k3n", False, {
+        "state": "live", "changed": {"old": ADDRESS, "new": LONG_ADDRESS}}),
+    **{f"undo-{state}": ("undo.html", "/undo/t0k3n", False, {"state": state, "changed": {}}) for state in STATES},
     "error": ("error.html", "/nowhere", False, {"problem": {
         "status": 404, "title": "There is nothing here", "detail": "There is nothing here",
         "request_id": "5f0c1a9e77d3b2c4"}}),
