@@ -107,7 +107,10 @@ class Delivery:
 
     async def send_now(self, kind: Kind, template: str, to: str, locale: str | None, values: Values) -> None:
         """Send one message that lies in no queue. Raises Deferred or Rejected."""
-        await self._carry(kind, new_id(self.clock.now()), template, to, locale, values)
+        try:
+            await self._carry(kind, new_id(self.clock.now()), template, to, locale, values)
+        finally:
+            await self._rest()
 
     async def find(self, state: MessageState | None, count: int) -> list[Message]:
         """What was queued, the newest first."""
