@@ -44,7 +44,7 @@ from doorward.kernel.instant import SECOND
 from doorward.kernel.limits import load_limits
 from doorward.kernel.smtp import parse_mail_server, parse_sender
 from doorward.kernel.startup import StartRefused
-from doorward.messages import Delivery, Outbox, SendLimits
+from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, SendLimits
 from doorward.messages.rendering import Renderer
 from doorward.ports import Clock, Database, Limiter, Sealer
 from doorward.ports.sms import TextMessenger
@@ -99,6 +99,7 @@ class Services:
     refusals: Refusals
     outbox: Outbox
     renderer: Renderer
+    mailbox: Mailbox | None
     delivery: Delivery
     sends: SendLimits
     confirmations: Confirmations
@@ -211,6 +212,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         refusals=refusals,
         outbox=outbox,
         renderer=renderer,
+        mailbox=Mailbox(db, sealer, renderer) if settings.mailbox else None,
         delivery=delivery,
         sends=sends,
         confirmations=confirmations,
@@ -363,7 +365,12 @@ def front(services: Services) -> Front:
     """HTTP over the rooms."""
     settings = services.settings
     site = services.csrf.site
-    pages = Pages(settings.site.name, support=settings.site.support, directory=settings.users.directory)
+    pages = Pages(
+        settings.site.name,
+        support=settings.site.support,
+        directory=settings.users.directory,
+        mailbox=settings.mailbox,
+    )
     gate = Gate(site, Cookies(site.secure), services.csrf, pages, partial(find_session, services), services.clock)
     rooms = operations(services, gate, site)
     lanes: dict[str, Lane] = {
@@ -410,6 +417,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
                 if settings.signin.email_link
                 else ()
             ),
+            *(() if services.mailbox is None else MailboxRoutes(gate, services.mailbox).operations()),
             *RecoveryRoutes(gate, services.recovery).operations(),
             *SessionRoutes(gate, services.sessions).operations(),
             *UsersApi(gate, services.account, services.directory, schema, cookies, shown).operations(),

@@ -7,7 +7,22 @@ error holds its contents.
 
 from doorward.messages.delivery import Delivery
 from doorward.messages.limits import SendLimits
+from doorward.messages.mailbox import Mailbox
 from doorward.messages.model import MAILS, TEXTS, Kind, Values
 from doorward.messages.outbox import Outbox
+from doorward.messages.rendering import RenderedMail, Renderer
+from doorward.messages.routes import MailboxRoutes
 
-__all__ = ["MAILS", "TEXTS", "Delivery", "Kind", "Outbox", "SendLimits", "Values"]
+__all__ = [
+    "MAILS",
+    "TEXTS",
+    "Delivery",
+    "Kind",
+    "Mailbox",
+    "MailboxRoutes",
+    "Outbox",
+    "RenderedMail",
+    "Renderer",
+    "SendLimits",
+    "Values",
+]

@@ -52,6 +52,19 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsent:
+    """A message with what fills it, for the development mailbox."""
+
+    id: str
+    kind: Kind
+    template: str
+    recipient: str
+    locale: str
+    values_sealed: bytes = field(repr=False)
+    created_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """A message that is being sent. `attempts` counts this try and tells its outcome from that of another one."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam as p
 from sqlalchemy.sql.elements import ColumnElement
 
 from doorward.kernel.instant import Instant
-from doorward.messages.model import VOID, Claimed, Kind, Message, MessageState
+from doorward.messages.model import VOID, Claimed, Kind, Message, MessageState, Unsent
 from doorward.sql import Row, Statement, Value, Work, insert
 from doorward.sql.tables import lease, message
 
@@ -95,6 +95,17 @@ _COLUMNS = (
     message.c.done_at,
     message.c.error,
 )
+_UNSENT = select(
+    message.c.id,
+    message.c.kind,
+    message.c.template,
+    message.c.recipient,
+    message.c.locale,
+    message.c.values_sealed,
+    message.c.created_at,
+).where(message.c.template != VOID, message.c.values_sealed.is_not(None))
+_LIST_UNSENT = Statement(_UNSENT.order_by(message.c.created_at.desc(), message.c.id.desc()).limit(p("count")))
+_FIND_UNSENT = Statement(_UNSENT.where(message.c.id == p("message_id")))
 _RETRYABLE = (message.c.state == "failed", message.c.expires_at > p("now"), message.c.values_sealed.is_not(None))
 _AGAIN = {"state": "queued", "attempts": 0, "due_at": p("now"), "done_at": None}
 _RETRY = Statement(
@@ -213,6 +224,17 @@ def list_messages(state: MessageState | None, count: int) -> Work[list[Message]]
     statement = Statement(select(*_COLUMNS).where(chosen).order_by(message.c.id.desc()).limit(p("count")))
     rows = yield statement(count=count) if state is None else statement(state=state, count=count)
     return [Message(*row) for row in rows]
+
+
+def list_unsent(count: int) -> Work[list[Unsent]]:
+    """What still holds what fills it, the newest first."""
+    return [Unsent(*row) for row in (yield _LIST_UNSENT(count=count))]
+
+
+def find_unsent(message_id: str) -> Work[Unsent | None]:
+    """One of those."""
+    rows = yield _FIND_UNSENT(message_id=message_id)
+    return Unsent(*rows[0]) if rows else None
 
 
 def retry(message_id: str | None, now: Instant, latest: Instant) -> Work[list[str]]:

@@ -9,7 +9,7 @@ from doorward.config import Settings
 from doorward.datadir import DataDir
 from doorward.server.greeting import greet
 from doorward.server.listening import listen, port_of
-from doorward.server.process import App, run
+from doorward.server.process import App, Links, links_of, run
 from doorward.server.workers import Build, Job, certificate_of, supervise
 
 __all__ = ["App", "Build", "serve"]
@@ -25,11 +25,11 @@ def serve(settings: Settings, data: DataDir, build: Build, *, started: float) ->
     listeners = listen(settings)
     settings = replace(settings, server=replace(settings.server, port=port_of(listeners)))
 
-    def say(link: str | None) -> None:
-        greet(settings, data, time.monotonic() - started, link, sys.stdout)
+    def say(links: Links) -> None:
+        greet(settings, data, time.monotonic() - started, links, sys.stdout)
 
     async def ready(app: App) -> None:
-        say(None if app.services is None else await app.services.setup.first_link())
+        say(await links_of(app))
 
     if settings.server.workers > 1:
         return supervise(Job(settings, data, build, listeners), say)

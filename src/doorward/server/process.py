@@ -10,7 +10,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from types import FrameType
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import uvicorn
 import uvloop
@@ -41,12 +41,26 @@ class FirstLink(Protocol):
         ...
 
 
+class Inbox(Protocol):
+    """Where messages are shown that nobody sends."""
+
+    @property
+    def path(self) -> str:
+        """The path that lets a browser in."""
+        ...
+
+
 class Services(Protocol):
     """What the server asks of the application once it runs."""
 
     @property
     def setup(self) -> FirstLink:
         """The room of the first administrator."""
+        ...
+
+    @property
+    def mailbox(self) -> Inbox | None:
+        """The development mailbox, if there is one."""
         ...
 
 
@@ -66,6 +80,21 @@ class App(Protocol):
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve."""
         ...
+
+
+class Links(NamedTuple):
+    """Paths that only the operator may see."""
+
+    admin: str | None = None  # makes the first administrator; None when there is one
+    inbox: str | None = None  # opens the development mailbox; None when there is none
+
+
+async def links_of(app: App) -> Links:
+    """The links of an application that runs."""
+    services = app.services
+    if services is None:
+        return Links()
+    return Links(await services.setup.first_link(), None if services.mailbox is None else services.mailbox.path)
 
 
 Ready: TypeAlias = Callable[[App], Awaitable[None]]

@@ -17,7 +17,7 @@ import structlog
 from doorward import log
 from doorward.config import Settings
 from doorward.datadir import DataDir
-from doorward.server.process import FAILED, SERVED, STOP_SECONDS, App, run
+from doorward.server.process import FAILED, SERVED, STOP_SECONDS, App, Links, links_of, run
 from doorward.server.tls import Certificate
 
 REPLACE_SECONDS: Final = 1.0  # between two starts of one worker: a worker that cannot start must not eat the machine
@@ -25,7 +25,7 @@ _LEEWAY_SECONDS: Final = 5
 _log = structlog.get_logger("doorward.server")
 
 Build: TypeAlias = Callable[[Settings, DataDir], App]
-Greet: TypeAlias = Callable[[str | None], None]
+Greet: TypeAlias = Callable[[Links], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class _Worker:
 
 
 def supervise(job: Job, greet: Greet) -> int:
-    """Run the workers until SIGTERM or SIGINT. `greet` gets the first administrator's link once all are ready.
+    """Run the workers until SIGTERM or SIGINT. `greet` gets the operator's links once all are ready.
 
     Returns SERVED, or the status of one that could not start at first.
     """
@@ -56,9 +56,9 @@ def supervise(job: Job, greet: Greet) -> int:
             links = [_await_ready(worker, stopping) for worker in workers]
             if stopping.poll():
                 return SERVED
-            if "" in links:
-                return _status(workers[links.index("")])
-            greet(next((link for link in links if link), None))
+            if None in links:
+                return _status(workers[links.index(None)])
+            greet(links[0] or Links())
             _keep_alive(job, workers, stopping)
         finally:
             _stop(workers)
@@ -84,8 +84,7 @@ def _work(job: Job, pipe: Connection, first: bool) -> None:  # noqa: FBT001  arg
     log.configure(form=job.settings.log.format, level=job.settings.log.level)
 
     async def ready(app: App) -> None:
-        link = await app.services.setup.first_link() if first and app.services is not None else None
-        pipe.send(("ready", link))
+        pipe.send(await links_of(app) if first else Links())
 
     app = job.build(job.settings, job.data)
     certificate = certificate_of(job.settings)
@@ -93,16 +92,16 @@ def _work(job: Job, pipe: Connection, first: bool) -> None:  # noqa: FBT001  arg
     raise SystemExit(status)
 
 
-def _await_ready(worker: _Worker, stopping: Connection) -> str | None:
-    """Its administrator's link or None; "" when it ended before it was ready."""
+def _await_ready(worker: _Worker, stopping: Connection) -> Links | None:
+    """What it tells us, of all workers only the first; None when it ended before it was ready."""
     while worker.pipe not in (found := wait([worker.pipe, worker.process.sentinel, stopping])):
         if stopping in found or worker.process.sentinel in found:
-            return ""
+            return None
     try:
-        link: str | None = worker.pipe.recv()[1]
+        links: Links = worker.pipe.recv()
     except EOFError:
-        return ""
-    return link
+        return None
+    return links
 
 
 def _status(worker: _Worker) -> int:

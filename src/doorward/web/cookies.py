@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 from starlette.requests import cookie_parser
 from starlette.responses import Response
@@ -38,6 +39,11 @@ class Cookies:
         """Ties what was begun by e-mail to the browser that began it (see `confirmations.holder_of_cookie`)."""
         return self._name("doorward-pending")
 
+    @property
+    def mailbox(self) -> str:
+        """Opens the development mailbox."""
+        return self._name("doorward-mailbox")
+
     def read(self, header: str | None) -> dict[str, str]:
         """Parse a Cookie header; a name sent twice is dropped: the first may be a planted twin (RFC 6265bis §8)."""
         if not header:
@@ -45,10 +51,17 @@ class Cookies:
         sent = Counter(part.split("=", 1)[0].strip() for part in header.split(";"))
         return {name: value for name, value in cookie_parser(header).items() if sent[name] == 1}
 
-    def put(self, response: Response, name: str, value: str, max_age_seconds: int) -> None:
+    def put(
+        self,
+        response: Response,
+        name: str,
+        value: str,
+        max_age_seconds: int,
+        samesite: Literal["lax", "strict"] = "lax",
+    ) -> None:
         """Set a cookie that scripts cannot read."""
         response.set_cookie(
-            name, value, max_age=max_age_seconds, path="/", secure=self.secure, httponly=True, samesite="lax"
+            name, value, max_age=max_age_seconds, path="/", secure=self.secure, httponly=True, samesite=samesite
         )
 
     def drop(self, response: Response, name: str) -> None:

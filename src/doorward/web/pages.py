@@ -46,9 +46,13 @@ class Pages:
     """Renders pages and owns the files they need."""
 
     def __init__(
-        self, site_name: str, *, locales: Sequence[str] | None = None, support: str = "", directory: str = "members"
-    ) -> None:
-        """`support`: an address or a sentence for the footer. `directory`: who sees the members' page."""
+        self, site_name: str, *, locales: Sequence[str] | None = None, support: str = "",
+        directory: str = "members", mailbox: bool = False,
+    ) -> None:  # fmt: skip
+        """`support`: an address or a sentence for the footer. `directory`: who sees the members' page.
+
+        `mailbox`: whether messages are shown under /dev/mail.
+        """
         self._catalogues = Catalogues(locales)
         self._assets = load_assets()
         environment = Environment(
@@ -63,6 +67,7 @@ class Pages:
             site_name=site_name,
             support=support,
             directory=directory,
+            mailbox=mailbox,
             asset=self._assets.__getitem__,
             reference=reference,
             languages=[(code, NAMES[code]) for code in self._catalogues.codes],
