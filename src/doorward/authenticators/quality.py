@@ -18,6 +18,7 @@ SHORT_UNIT = 8  # what is said over and over is as long a secret as what is said
 _SHORTEST_RUN = 3  # neighbouring keys: two of them are chance
 _SHORTEST_WORD = 3
 _LONGEST_WORD = 64
+_CONTEXT_LONGEST = 320  # code points: no handle, name or address is longer, and a longer text is refused for itself
 _WORDS = 2  # listed ones in a row; three of them are a pass-phrase of its own
 
 # Keyboards: rows as they lie, what Shift makes of the digits' row, and how far each row is moved to the right.
@@ -112,7 +113,7 @@ def find_weakness(normal: str, listed: Listed, context: Collection[str]) -> Weak
 def context_words(texts: Sequence[str]) -> frozenset[str]:
     """What a guesser makes of a handle, a name, an address, a site: the whole, its words, local part and domain."""
     found: set[str] = set()
-    for text in texts:
+    for text in (text for text in texts if len(text) <= _CONTEXT_LONGEST):
         parts = [text, *text.partition("@")[::2], *re.split(r"[\W_]+", text)]
         for part in map(squeeze, parts):
             found |= {part, _letters(part)}
