@@ -7,7 +7,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 2
 
-.PHONY: help serve demo setup test fast check fix bench faults evidence lock tools
+.PHONY: help serve demo setup test fast check fix messages bench faults evidence lock tools
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ check: tools ## Lint (all rules), types and the order of imports
 fix: tools ## Let the linter and the formatter mend what they can
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+messages: tools ## Bring the translations up to date with the sources and say what is missing
+	@$(BIN)/python scripts/messages.py extract
+	@$(BIN)/python scripts/messages.py compile
+	@$(BIN)/python scripts/messages.py check
 
 bench: tools ## Speed, as ratios within one run
 	@scripts/debian-packages bench

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Response, expect
 
+from doorward.web.translations import NAMES
 from tests.support.chromium import AXE, RULES, chromium, violations
 from tests.support.serving import ROOT
 from tests.support.windows import Visitor, serve
@@ -533,7 +534,7 @@ def test_axe_finds_nothing_wrong_on_live_pages(visitor: Visitor, lang: str, them
         assert violations(page, {"runOnly": RULES}) == [], path
 
 
-@pytest.mark.parametrize("lang", ["en", "ar"])
+@pytest.mark.parametrize("lang", NAMES)
 def test_live_pages_do_not_scroll_sideways_at_400_percent(visitor: Visitor, lang: str) -> None:
     """UX-05; WCAG 1.4.10: a window of 1280 pixels at 400 % is 320 wide."""
     for path, page in pages_of(visitor, width=320, lang=lang):
