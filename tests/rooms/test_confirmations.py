@@ -169,6 +169,22 @@ async def test_the_table_holds_neither_token_nor_code_nor_what_is_kept_with_them
     assert opened.token not in repr(opened)
 
 
+@pytest.mark.asvs("14.2.4")
+async def test_what_was_kept_goes_as_soon_as_it_is_over(room: Confirmations, clock: MovableClock) -> None:
+    """A pending sign-up keeps the digest of a password."""
+    used, void, expired = [await begin(room, payload={"digest": "x"}) for _ in range(3)]
+    now = clock.now()
+    found = [await room.by_token(opened.token, "sign_up") for opened in (used, void)]
+    await room.db.write(lambda: room.use(found[0], now))
+    await room.db.write(lambda: room.void(found[1], now))
+    clock.advance(24 * 3600)
+    await room.purge()
+    for opened, state in ((used, "used"), (void, "void"), (expired, "expired")):
+        known, row = await room.look(opened.token, "sign_up")
+        assert row is not None
+        assert (known, dict(row.payload)) == (state, {})
+
+
 async def test_long_after_its_end_a_row_is_forgotten(room: Confirmations, clock: MovableClock) -> None:
     opened = await begin(room)
     clock.advance(8 * 86_400 - 1)

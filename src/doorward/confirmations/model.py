@@ -28,7 +28,7 @@ MAX_FAILURES: Final = 5  # C14: of all codes together
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A row of `confirmation`. `payload`: what its purpose needs to go on, sealed at rest."""
+    """A row of `confirmation`. `payload`: what its purpose needs to go on, sealed at rest; empty when it is over."""
 
     id: str
     purpose: Purpose

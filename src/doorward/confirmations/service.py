@@ -175,7 +175,10 @@ class Confirmations:
 
     async def purge(self) -> None:
         """Forget what ended long ago."""
-        before = self.clock.now() - _KEEP
+        now = self.clock.now()
+        while await self.db.write(lambda: store.empty_expired(now)) == store.PURGE_AT_ONCE:
+            pass
+        before = now - _KEEP
         while await self.db.write(lambda: store.delete_expired(before)) == store.PURGE_AT_ONCE:
             pass
 

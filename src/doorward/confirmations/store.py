@@ -31,6 +31,7 @@ _COLUMNS = (
     confirmation.c.voided_at,
     confirmation.c.payload_sealed,
 )
+_EMPTIED: Final = b""  # what was kept, a password's digest among it, goes as soon as nobody can need it
 _OPEN = (confirmation.c.used_at.is_(None), confirmation.c.voided_at.is_(None))
 _INSERT = Statement(
     insert(confirmation)
@@ -72,21 +73,35 @@ _RELEASE = Statement(
 _USE = Statement(
     update(confirmation)
     .where(confirmation.c.id == p("confirmation_id"), confirmation.c.expires_at > p("now"), *_OPEN)
-    .values(used_at=p("now"))
+    .values(used_at=p("now"), payload_sealed=_EMPTIED)
     .returning(confirmation.c.id)
 )
 _VOID = Statement(
-    update(confirmation).where(confirmation.c.id == p("confirmation_id"), *_OPEN).values(voided_at=p("now"))
+    update(confirmation)
+    .where(confirmation.c.id == p("confirmation_id"), *_OPEN)
+    .values(voided_at=p("now"), payload_sealed=_EMPTIED)
 )
 _VOID_OF_USER = Statement(
     update(confirmation)
     .where(confirmation.c.user_id == p("owner"), confirmation.c.purpose == p("wanted"), *_OPEN)
-    .values(voided_at=p("now"))
+    .values(voided_at=p("now"), payload_sealed=_EMPTIED)
 )
 _VOID_OF_TARGET = Statement(
     update(confirmation)
     .where(confirmation.c.purpose == p("wanted"), confirmation.c.target_key == p("key"), *_OPEN)
-    .values(voided_at=p("now"))
+    .values(voided_at=p("now"), payload_sealed=_EMPTIED)
+)
+_EMPTY_EXPIRED = Statement(
+    update(confirmation)
+    .where(
+        confirmation.c.id.in_(
+            select(confirmation.c.id)
+            .where(confirmation.c.expires_at <= p("now"), confirmation.c.payload_sealed != _EMPTIED)
+            .limit(p("at_once"))
+        )
+    )
+    .values(payload_sealed=_EMPTIED)
+    .returning(confirmation.c.id)
 )
 _PURGE = Statement(
     delete(confirmation)
@@ -160,6 +175,11 @@ def void_of_target(purpose: Purpose, target_key: str, now: Instant) -> Work[None
     yield _VOID_OF_TARGET(wanted=purpose, key=target_key, now=now)
 
 
+def empty_expired(now: Instant) -> Work[int]:
+    """Forget what some kept that expired; how many."""
+    return len((yield _EMPTY_EXPIRED(now=now, at_once=PURGE_AT_ONCE)))
+
+
 def delete_expired(before: Instant) -> Work[int]:
     """Forget some that expired before; how many."""
     return len((yield _PURGE(before=before, at_once=PURGE_AT_ONCE)))
@@ -170,4 +190,5 @@ def _first(rows: Any, open_payload: Open) -> Confirmation | None:  # noqa: ANN40
 
 
 def _of(row: Row, open_payload: Open) -> Confirmation:
-    return Confirmation(*(*row[:-1], open_payload(row[0], row[-1])))
+    payload = {} if row[-1] == _EMPTIED else open_payload(row[0], row[-1])
+    return Confirmation(*(*row[:-1], payload))
