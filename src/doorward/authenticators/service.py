@@ -149,6 +149,13 @@ class PasswordService:
         """Note, in the caller's transaction, that others may know a user's password; the next one ends it."""
         yield from store.update_compromised(user_id)
 
+    async def is_reported(self, user_id: str, password: str) -> bool:
+        """Whether this is a user's present password, and one that others are said to know. Raises Unavailable."""
+        stored = await self.db.read(store.find_password(user_id))
+        if stored is None or stored.change_wanted != COMPROMISED:
+            return False
+        return (await self.hasher.verify(stored.digest, normalise_password(password))).right
+
     async def change_wanted(self, user_id: str) -> ChangeWanted | None:
         """Why a user should choose another password, as far as it was noticed."""
         stored = await self.db.read(store.find_password(user_id))

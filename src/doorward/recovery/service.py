@@ -19,6 +19,7 @@ from doorward.users import User, UsersService, contact_key
 PURPOSES: Final[Sequence[Purpose]] = ("recovery", "password")
 NO_MAIL: Final = msgid("This site cannot send e-mail. Please turn to those who help you here")
 _GONE: Final = msgid("This link no longer works, because something newer took its place")
+_UNCHANGED: Final = msgid("Choose a password you do not use yet")
 _NO_PASSWORD: Final = msgid("Enter a password")
 _NOT_TEXT: Final = msgid("This must be text")
 _MINUTES: Final = LIFETIME_SECONDS["recovery"] // 60
@@ -96,7 +97,10 @@ class Recovery:
         user = None if found.user_id is None else await self.users.find(found.user_id)
         if user is None or not _is_theirs(found, user):
             raise _gone()
-        digest = await self.passwords.hash_new(_decode(password), _context(user))
+        chosen = _decode(password)
+        digest = await self.passwords.hash_new(chosen, _context(user))
+        if await self.passwords.is_reported(user.id, chosen):
+            raise Invalid([FieldError("password", "unchanged", _UNCHANGED)])
         await self.db.write(lambda: self._complete(found, user.id, digest, caller))
 
     def _complete(self, found: Confirmation, user_id: str, digest: str, caller: Caller) -> Work[None]:
