@@ -144,6 +144,11 @@ CODE = FormField(
     "code", "Code", "text", required=True, autocomplete="one-time-code", hint="Six digits. Spaces do not matter.",
     attributes={"inputmode": "numeric", "dir": "ltr"}, messages={"required": "Enter the code"},
 )  # fmt: skip
+MAIL = {
+    "id": "m1", "kind": "mail", "subject": "123456 ist Ihr Code für Doorward", "to": LONG_ADDRESS, "arrived_at": NOW,
+    "code": "123456", "path": "/verify/t0k3n", "html": "<p>", "text": "https://id.example.org/verify/" + "t0k3n" * 9,
+}  # fmt: skip
+TEXT_MESSAGE = {**MAIL, "id": "m2", "kind": "sms", "to": "+44 7400 123456", "path": None, "html": None}
 REQUIRED_EMAIL = replace(EMAIL, required=True)
 PHONE = FormField(
     "phone", "Phone number", "text", required=True, autocomplete="tel", attributes={"inputmode": "tel", "dir": "ltr"},
@@ -240,6 +245,10 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
     "undo": ("undo.html", "/undo/t0k3n", False, {
         "state": "live", "changed": {"old": ADDRESS, "new": LONG_ADDRESS}}),
     **{f"undo-{state}": ("undo.html", "/undo/t0k3n", False, {"state": state, "changed": {}}) for state in STATES},
+    "mailbox": ("mailbox.html", "/dev/mail", False, {"mails": [MAIL, TEXT_MESSAGE]}),
+    "mailbox-empty": ("mailbox.html", "/dev/mail", False, {"mails": []}),
+    "mailbox-message": ("mailbox_message.html", "/dev/mail/m1", False, {"mail": {**MAIL, "html": None}}),
+    "mailbox-closed": ("mailbox_closed.html", "/dev/mail", False, NOTHING),
     "error": ("error.html", "/nowhere", False, {"problem": {
         "status": 404, "title": "There is nothing here", "detail": "There is nothing here",
         "request_id": "5f0c1a9e77d3b2c4"}}),
