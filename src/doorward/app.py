@@ -44,8 +44,7 @@ from doorward.kernel.instant import SECOND
 from doorward.kernel.limits import load_limits
 from doorward.kernel.smtp import parse_mail_server, parse_sender
 from doorward.kernel.startup import StartRefused
-from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, SendLimits
-from doorward.messages.rendering import Renderer
+from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, Renderer, SendLimits
 from doorward.ports import Clock, Database, Limiter, Sealer
 from doorward.ports.sms import TextMessenger
 from doorward.recovery import Recovery, RecoveryRoutes

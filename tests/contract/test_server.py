@@ -292,6 +292,14 @@ def test_with_an_administrator_no_link_is_made_and_an_old_one_goes(tmp_path: Pat
         assert not (tmp_path / "setup-link").exists()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_greeting_names_the_development_mailbox_where_there_is_one(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "has-mailbox").touch()
+    with running(TINY, "--data", str(tmp_path), "--port", "0", "--workers", workers) as server:
+        lines = server.greeting.splitlines()
+        assert lines[3] == f"  Mail & SMS inbox    http://localhost:{server.port}/dev/mail?key=k"
+
+
 def test_the_link_is_printed_on_a_terminal_and_nowhere_else(tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     command = [sys.executable, "-m", TINY, "--data", str(tmp_path), "--port", "0"]

@@ -132,8 +132,8 @@ async def test_programs_read_it_as_json_with_the_key_in_a_header(world: World) -
         "link": "http://localhost:8000/verify/t0k3n",
     }
     refused = await world.visitor().get("/dev/mail.json")
-    assert (refused.status_code, refused.headers["content-type"]) == (404, "application/problem+json")
-    assert "the server printed" in refused.json()["message"]
+    assert refused.status_code == 404
+    assert "The key is missing: it is in the link that the server printed" in refused.text
 
 
 async def test_what_is_written_for_the_sake_of_equal_work_is_not_shown(world: World) -> None:

@@ -24,14 +24,16 @@ URL = "https://id.example.org"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 # What an owner is told of, and what must not teach them to sign in from a mail (C28).
 NOTICES = ("password_changed", "phone_changed", "email_changed", "many_failures")
+# GSM 03.38, the basic table: a text message of other letters holds 70 of them, not 160.
 GSM = frozenset("@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
-                "abcdefghijklmnopqrstuvwxyzäöñüà")  # fmt: skip  # GSM 03.38, the basic table
+                "abcdefghijklmnopqrstuvwxyzäöñüà")  # fmt: skip
 TAGS = re.compile(r"<(style|title)>.*?</\1>|<[^>]*>", re.DOTALL)
 
 
-def renderer(**changed: object) -> Renderer:
-    given = {"public_url": URL, "site_name": "Example", "support": "", **changed}
-    return Renderer(**given)  # type: ignore[arg-type]
+def renderer(
+    public_url: str = URL, site_name: str = "Example", logo: Path | None = None, overrides: Path | None = None
+) -> Renderer:
+    return Renderer(public_url, site_name, "", logo, overrides)
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,8 @@ class Tiny:
         if (self._data.path / "broken").exists():
             await send({"type": "lifespan.startup.failed", "message": "The database does not answer"})
             return
-        self.services = SimpleNamespace(setup=self)
+        inbox = SimpleNamespace(path="/dev/mail?key=k") if (self._data.path / "has-mailbox").exists() else None
+        self.services = SimpleNamespace(setup=self, mailbox=inbox)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         (self._data.path / f"stopped-{os.getpid()}").touch()

@@ -12,8 +12,7 @@ from doorward.cli.common import as_json, open_place, places, say_json, say_table
 from doorward.kernel.instant import to_rfc3339
 from doorward.kernel.startup import StartRefused
 from doorward.kernel.text import is_plausible_email
-from doorward.messages import MAILS, TEXTS
-from doorward.messages.model import Message, MessageState
+from doorward.messages import MAILS, TEXTS, Message, MessageState
 from doorward.ports.delivery import Deferred, Rejected
 
 _STATES = ("queued", "sent", "failed")

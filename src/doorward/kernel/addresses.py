@@ -24,6 +24,16 @@ def network_of(address: str) -> str:
     return str(ip_network((parsed, 64), strict=False))
 
 
+def is_this_machine(address: str) -> bool:
+    """Whether it is a loopback address, also when written as ::ffff:127.0.0.1. False for what is no address."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return (mapped or parsed).is_loopback
+
+
 # What the IANA registries of special purposes (RFC 6890) keep from the internet at large, whatever Python's release
 # knows of them. In IPv6 only 2000::/3 is given out for it, so that IPv4-mapped addresses are not in it either.
 _NOT_PUBLIC = tuple(

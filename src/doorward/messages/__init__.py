@@ -8,7 +8,7 @@ error holds its contents.
 from doorward.messages.delivery import Delivery
 from doorward.messages.limits import SendLimits
 from doorward.messages.mailbox import Mailbox
-from doorward.messages.model import MAILS, TEXTS, Kind, Values
+from doorward.messages.model import MAILS, TEXTS, Kind, Message, MessageState, Values
 from doorward.messages.outbox import Outbox
 from doorward.messages.rendering import RenderedMail, Renderer
 from doorward.messages.routes import MailboxRoutes
@@ -20,6 +20,8 @@ __all__ = [
     "Kind",
     "Mailbox",
     "MailboxRoutes",
+    "Message",
+    "MessageState",
     "Outbox",
     "RenderedMail",
     "Renderer",

@@ -2,20 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from doorward.kernel.addresses import is_this_machine
 from doorward.kernel.errors import NotFound
 from doorward.kernel.instant import to_rfc3339
 from doorward.kernel.msgid import msgid
 from doorward.messages.mailbox import PATH, Arrived, Mailbox
 from doorward.web.gate import Gate
 from doorward.web.headers import CONTENT_SECURITY_POLICY
-from doorward.web.problems import problem_response
 from doorward.web.routing import Access, Call, Operation, json_response, redirect
 
 KEY_HEADER: Final = "x-mailbox-key"
@@ -82,14 +81,9 @@ class MailboxRoutes:
 
     async def get_json(self, call: Call) -> Response:
         """Everything there is, for a page that looks again and for tests of an application."""
-        if not (self._is_direct(call.request) and self._knows_key(call)):
-            problem = NotFound(msgid("The key is missing: it is in the link that the server printed when it started"))
-            return problem_response(
-                problem,
-                public_url=self.gate.site.public_url,
-                instance=call.request.url.path,
-                request_id=call.caller.request_id,
-            )
+        self._require_direct(call.request)
+        if not self._knows_key(call):
+            raise NotFound(msgid("The key is missing: it is in the link that the server printed when it started"))
         public_url = self.gate.site.public_url
         return json_response({"messages": [_as_json(mail, public_url) for mail in await self.mailbox.newest()]})
 
@@ -112,17 +106,8 @@ class MailboxRoutes:
         own = {urlsplit(origin).netloc for origin in self.gate.site.origins}
         hosts = request.headers.getlist("host")
         of_proxies = [name for name in request.headers if name in _OF_PROXIES or name.startswith("x-forwarded")]
-        return len(hosts) == 1 and hosts[0].lower() in own and not of_proxies and _is_here(request)
-
-
-def _is_here(request: Request) -> bool:
-    if request.client is None:
-        return False
-    try:
-        peer = ip_address(request.client.host)
-    except ValueError:
-        return False
-    return (getattr(peer, "ipv4_mapped", None) or peer).is_loopback
+        peer = "" if request.client is None else request.client.host
+        return len(hosts) == 1 and hosts[0].lower() in own and not of_proxies and is_this_machine(peer)
 
 
 def _as_json(mail: Arrived, public_url: str) -> Mapping[str, object]:
