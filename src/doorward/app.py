@@ -190,7 +190,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     )
     flows: dict[Purpose, Flow] = {"sign_up": Flow(by_email.confirm, by_email.resend, new_password_elsewhere=True)}
     contacts = Contacts(
-        db, clock, users, passwords, sessions, confirmations, outbox, sends, audit, refusals,
+        db, clock, users, passwords, sessions, confirmations, outbox, sends, audit, refusals, rules.error,
         required=settings.signup.identifier == "email",
     )  # fmt: skip
     phones = Phones(db, clock, users, confirmations, outbox, sends, audit, refusals, settings.sms.countries)

@@ -127,6 +127,18 @@ async def test_denied_domains_and_reserved_handles_are_refused_alike_for_known_a
     }
 
 
+async def test_nobody_gets_around_the_rules_by_changing_the_address_afterwards(visitor: Visitor, inbox: Inbox) -> None:
+    token = await invited(inbox)
+    user = (await visitor.post("/api/invitations/accept", {"token": token, "password": PASSWORD})).json()
+    await visitor.learn_csrf()
+    body = {"email": "ada@evil.example"}
+    for method, path in (("POST", f"/api/users/{user['id']}/email"), ("PUT", f"/api/users/{user['id']}")):
+        answer = await visitor.send(method, path, body)
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["code"] == "domain_not_allowed"
+    assert await inbox.messages("ada@evil.example") == []
+
+
 async def test_a_flood_is_asked_for_a_proof_which_the_form_carries(visitor: Visitor, inbox: Inbox) -> None:
     def form(number: int) -> dict[str, str]:
         return {"email": f"user{number}@example.org", "password": PASSWORD}

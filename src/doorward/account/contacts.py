@@ -1,6 +1,6 @@
 """The e-mail address of a user: proven before it counts, and given back to whoever lost it (C26, C27, C28; UX-34)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, TypeAlias
@@ -66,7 +66,10 @@ class EmailState:
 
 @dataclass(frozen=True, slots=True)
 class Contacts:
-    """E-mail addresses. `required`: nobody can be without one, for it is what they sign in with."""
+    """E-mail addresses. `required`: nobody can be without one, for it is what they sign in with.
+
+    `rule`: why members may not have an address of that domain, if they may not; administrators may give any.
+    """
 
     db: Database
     clock: Clock
@@ -78,6 +81,7 @@ class Contacts:
     sends: SendLimits
     audit: AuditTrail
     refusals: Refusals
+    rule: Callable[[str], FieldError | None]
     required: bool
 
     # Looking ----------------------------------------------------------------------------------------------------
@@ -133,6 +137,8 @@ class Contacts:
 
     async def _change(self, session: Session, user: User, changes: Changes, caller: Caller) -> Changes:
         address = changes.core["email"]
+        if address is not None and session.user_id == user.id and (error := self.rule(address)):
+            raise Invalid([error])
         if address is None:
             await self._remove(user, session, caller)
         elif self.outbox.can_mail:
