@@ -209,7 +209,26 @@ async def accepted(world: World, described: Described) -> None:
     await send(ada, "DELETE", f"/api/sessions/{NOBODY}")
     for path in ("/livez", "/readyz", "/.well-known/jwks.json", "/api/openapi.json"):
         await send(program, "GET", path)
+    await recoveries(world, send)
     await deletions(world, send, ada, eve, user["id"], other["id"])
+
+
+async def recoveries(world: World, send: Send) -> None:
+    """A password forgotten by somebody with a proven address, and one that others know."""
+    grace, stranger = world.visitor(), world.visitor()
+    new = {"uid": "grace", "name": "Grace", "password": PASSWORD, "email": "grace@example.org"}
+    user = await send(grace, "POST", "/api/users", new)
+    await grace.learn_csrf()
+    code = (await Inbox(world).last("grace@example.org")).values["code"]
+    await send(grace, "POST", "/api/verifications", {"code": code})
+    world.clock.advance(1)
+    await send(stranger, "POST", "/api/recovery", {"email": "grace@example.org"})
+    token = str((await Inbox(world).last("grace@example.org")).values["path"]).rpartition("/")[2]
+    for _ in range(2):
+        await send(stranger, "POST", "/api/recovery/complete", {"token": token, "password": NEW})
+    await world.services.recovery.flag_compromised(user["id"], OPERATOR)
+    await send(stranger, "POST", "/api/sessions", {"identifier": "grace", "password": NEW})
+    await send(stranger, "POST", "/api/users/authenticate", {"uid": "grace", "password": NEW})
 
 
 async def contacts(world: World, send: Send, ada: Visitor, eve: Visitor, ada_id: str) -> None:
