@@ -288,7 +288,7 @@ async def test_a_link_dies_with_the_address_it_was_sent_to(people: World) -> Non
     assert codes(await complete(people.visitor(), token)) == [("token", "void")]
 
 
-@pytest.mark.parametrize("gone", ["disabled", "deleted", "address removed"])
+@pytest.mark.parametrize("gone", ["disabled", "deleted", "address removed", "another address"])
 async def test_a_link_dies_with_its_account(people: World, gone: str) -> None:
     token = await token_of(people)
     services = people.services
@@ -299,9 +299,12 @@ async def test_a_link_dies_with_its_account(people: World, gone: str) -> None:
         await services.users.set_status(user_id, "disabled", None, OPERATOR)
     elif gone == "deleted":
         await services.users.delete(user_id, None, OPERATOR)
-    else:
+    elif gone == "address removed":
         now = services.clock.now()
         await services.db.write(lambda: services.users.remove_contact(user_id, "email", OPERATOR, now))
+    else:
+        now = services.clock.now()
+        await services.db.write(lambda: services.users.prove(user_id, "email", "new@example.org", OPERATOR, now))
     answer = await complete(people.visitor(), token)
     assert (answer.status_code, [field for field, _ in codes(answer)]) == (400, ["token"])
 
@@ -404,6 +407,9 @@ async def test_strangers_cannot_use_up_the_places_of_the_owners_browser(people: 
     assert own.status_code == 202
     other = await over_json(people.visitor("203.0.113.5"), ADDRESSES["claimed"], **device)
     assert other.status_code == 202
+    eve, _ = await member(people, "eve", "eve@example.org")
+    hers = {"cookie": f"doorward-device={eve.http.cookies['doorward-device']}"}
+    assert (await over_json(people.visitor("203.0.113.8"), ADDRESS, **hers)).status_code == 429
     made_up = {"cookie": "doorward-device=made-up"}
     assert (await over_json(people.visitor("203.0.113.7"), ADDRESS, **made_up)).status_code == 429
 
