@@ -1,8 +1,8 @@
 """Whether the time of an answer tells who is registered: known beside unknown addresses, in one run, interleaved.
 
 A real server in mode "email" on one core, its mail server a closed port; we ask from the other core, one request at a
-time. The first of each pair is drawn by lot, so that what one leaves behind falls on both alike, and each waits until that is done. Wanted: an interval
-of the gap that holds zero.
+time. The first of each pair is drawn by lot, and each waits until what the one before left to be done is done. Wanted:
+an interval of the gap that holds zero.
 """
 
 import asyncio

@@ -370,7 +370,7 @@ async def test_whoever_owns_an_address_the_work_is_the_same(people: World, way: 
                  services.durable, services.refusals):  # fmt: skip
         object.__setattr__(part, "_db" if hasattr(part, "_db") else "db", db)
     await WAYS[way](people.visitor(), "warmup@example.org")
-    work = {}
+    work: dict[str, dict[str, Any]] = {}
     for kind, address in ADDRESSES.items():
         people.clock.advance(15 * 60)
         before = {table: len(rows) for table, rows in (await dump(services.db)).items()}
