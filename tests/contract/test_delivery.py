@@ -5,19 +5,29 @@ import io
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import func, select
 
 from doorward import log
-from doorward.adapters.smtp import SmtpMailer
+from doorward.adapters.smtp import LAST_REPLY_SECONDS, SmtpMailer
 from doorward.kernel.instant import DAY, HOUR, MINUTE, SECOND
 from doorward.kernel.smtp import MailServer, parse_sender
 from doorward.messages import Delivery, Outbox, Values
-from doorward.messages.delivery import AT_A_TIME, CLAIM, JITTER, KEEP_DONE, LEASE, PAUSES, pause_after
+from doorward.messages.delivery import (
+    AT_A_TIME,
+    CLAIM,
+    JITTER,
+    KEEP_DONE,
+    LEASE,
+    LONGEST_TRY_SECONDS,
+    PAUSES,
+    pause_after,
+)
 from doorward.messages.rendering import RenderedMail
 from doorward.ports import Clock, Database, Sealer
 from doorward.ports.delivery import Deferred, Rejected
@@ -34,6 +44,7 @@ MANY = 1_000
 # Eleven steps, so that a message meets others at its second try than at its first.
 PLAN = "ok,ok,slow,451,ok,drop_before,ok,drop_after,452,ok,421"
 CODE = "918273"
+T = TypeVar("T")
 
 
 class Renderer:
@@ -90,6 +101,26 @@ class Texts:
     async def send(self, _message_id: str, to: str, text: str) -> None:
         """Take one."""
         self.taken.append((to, text))
+
+
+class HeldUp(Interrupted):
+    """A database whose answers to writes come late, or whose use is mistaken after so many."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.committed, self.answer = asyncio.Event(), asyncio.Event()
+        self.mistake_after: int | None = None
+
+    async def write(self, work: Callable[[], Work[T]]) -> T:
+        """Commit, and answer when told to."""
+        if self.mistake_after is not None:
+            if self.mistake_after == 0:
+                raise TypeError("a mistake of ours")
+            self.mistake_after -= 1
+        result = await super().write(work)
+        self.committed.set()
+        await self.answer.wait()
+        return result
 
 
 @dataclass
@@ -268,7 +299,82 @@ async def test_no_more_than_a_few_are_under_way(post: Post) -> None:
     assert carrier.most == AT_A_TIME
 
 
+async def test_a_mail_server_that_hangs_holds_no_text_message_up(post: Post) -> None:
+    await post.queue(*(f"user{number}@example.com" for number in range(2 * AT_A_TIME)))
+    (mails := Carrier()).open.clear()
+    delivery = post.delivery(mails, texts := Texts())
+    draining = asyncio.create_task(delivery.drain())
+    await mails.asked.wait()
+    for _ in range(2):  # all that is due at once, and what comes later
+        await post.database.write(
+            lambda: post.outbox.text("confirm_phone", "+4915112345678", "en", {"code": CODE, "minutes": 10})
+        )
+    await delivery._begin_some()  # noqa: SLF001  what the next look into the queue does
+    await asyncio.sleep(0.2)
+    assert len(texts.taken) == 2
+    assert mails.under_way == mails.most == AT_A_TIME
+    mails.open.set()
+    await draining
+    assert len(mails.taken) == 2 * AT_A_TIME
+
+
+async def test_a_server_that_is_stopped_while_it_claims_sends_what_it_claimed(post: Post) -> None:
+    await post.queue("ada@example.com")
+    delivery = post.delivery(carrier := Carrier())
+    delivery.db = held = HeldUp(post.database)
+    delivery.start()
+    await held.committed.wait()
+    stopping = asyncio.create_task(delivery.stop())
+    await asyncio.sleep(0.1)
+    held.answer.set()
+    await stopping
+    assert [mail.to for mail in carrier.taken] == ["ada@example.com"]
+    assert await post.states() == {"sent": 1}
+
+
+async def test_a_server_is_stopped_in_time_even_if_the_database_hangs(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("doorward.messages.delivery.STOP_SECONDS", 0.1)
+    await post.queue("ada@example.com")
+    delivery = post.delivery(Carrier())
+    delivery.db = held = HeldUp(post.database)
+    delivery.start()
+    await held.committed.wait()
+    async with asyncio.timeout(5):
+        await delivery.stop()
+
+
 # what becomes of a message
+
+
+async def test_a_try_that_takes_too_long_is_given_up_for_now(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LONGEST_TRY_SECONDS <= 5 * 60, "its place is taken as long"
+    assert LONGEST_TRY_SECONDS > LAST_REPLY_SECONDS
+    monkeypatch.setattr("doorward.messages.delivery.LONGEST_TRY_SECONDS", 0.1)
+    monkeypatch.setattr("doorward.messages.delivery.MINUTE", SECOND // 10)
+    await post.queue("ada@example.com")
+    (carrier := Carrier()).open.clear()
+    await post.delivery(carrier).drain()
+    state, attempts, _, _, error = await post.row()
+    assert (state, attempts, error) == ("queued", 1, "it took too long")
+
+
+async def test_a_mistake_in_noting_what_came_of_a_message_is_logged(post: Post) -> None:
+    await post.queue("ada@example.com")
+    delivery = post.delivery(carrier := Carrier())
+    delivery.db = broken = HeldUp(post.database)
+    broken.answer.set()
+    broken.mistake_after = 1  # the claim goes through
+    with restored_logging():
+        log.configure(form="json", stream=(lines := io.StringIO()))
+        await delivery.drain()
+    (line,) = [json.loads(line) for line in lines.getvalue().splitlines() if "message_not_noted" in line]
+    (one,) = await delivery.find(None, 10)
+    assert (line["level"], line["id"]) == ("error", one.id)
+    assert "TypeError" in str(line["exception"])
+    await delivery.drain()
+    assert len(carrier.taken) == 1, "until the claim expires nobody sends it again"
 
 
 async def test_what_filled_a_message_is_gone_once_it_was_sent(post: Post) -> None:

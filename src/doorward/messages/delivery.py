@@ -7,7 +7,7 @@ it; both mails have one Message-ID then.
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,12 +29,12 @@ from doorward.ports.mailer import Mailer, OutgoingMail
 from doorward.ports.sms import TextMessenger
 from doorward.sql import Work
 
-AT_A_TIME: Final = 4
+AT_A_TIME: Final = 4  # of each kind: a mail server that hangs must hold no text message up
 POLL_SECONDS: Final = 1.0
 HOLD_SECONDS: Final = 2.0  # between two signs of life
 LEASE: Final = 6 * SECOND  # without one, others take over; what is under way stays claimed
 CLAIM: Final = MINUTE  # without one, the message is due again
-LONGEST_TRY_SECONDS: Final = 1_200.0
+LONGEST_TRY_SECONDS: Final = 240.0  # more than the longest wait for one answer, adapters.smtp.LAST_REPLY_SECONDS
 STOP_SECONDS: Final = 5.0  # for tries under way
 PAUSES: Final[Sequence[Instant]] = (5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR)
 JITTER: Final = 0.2  # of a pause, so that a thousand deferred messages do not come back at once
@@ -66,7 +66,10 @@ def pause_after(attempts: int) -> Instant:
 
 @dataclass(slots=True)
 class Delivery:
-    """The sender. A kind of message without a carrier stays where it is, for the development mailbox to show."""
+    """The sender. A kind of message without a carrier stays where it is, for the development mailbox to show.
+
+    `answer_seconds`: how long a carrier may wait for one answer; a try gets a minute more, and four in any case.
+    """
 
     db: Database
     clock: Clock
@@ -74,11 +77,13 @@ class Delivery:
     renderer: Renders
     mailer: Mailer | None
     messenger: TextMessenger | None
+    answer_seconds: float = 0.0
     _holder: str = field(default_factory=new_token, init=False, repr=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
     _under_way: dict[asyncio.Task[None], Claimed] = field(default_factory=dict, init=False, repr=False)
     _held_up: set[Kind] = field(default_factory=set, init=False, repr=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
+    _stopping: bool = field(default=False, init=False, repr=False)
 
     def start(self) -> None:
         """Begin to send, if there is a carrier."""
@@ -93,9 +98,13 @@ class Delivery:
         """Begin nothing more, wait a little for what is under way, and let others go on."""
         if self._task is None:
             return
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        # Not cancelled: what was claimed but not begun would wait until the claim expires.
+        self._stopping = True
+        self.wake()
+        _, late = await asyncio.wait([self._task], timeout=STOP_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
         await self._finish()
 
     async def drain(self) -> None:
@@ -137,7 +146,7 @@ class Delivery:
     # The loop
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             self._news.clear()
             try:
                 await self._begin_some()
@@ -151,17 +160,17 @@ class Delivery:
                     await self._news.wait()
 
     async def _rest(self) -> None:
-        """Hang up when there is nothing to send."""
-        if not self._under_way and self.mailer is not None:
+        """Hang up when there is no mail to send."""
+        if self.mailer is not None and self._places("mail") == AT_A_TIME:
             await self.mailer.close()
 
     async def _begin_some(self) -> bool:
         """Claim what is due and begin to send it, as far as there are places. Whether there was any."""
-        places = AT_A_TIME - len(self._under_way)
-        kinds, now = self._carried, self.clock.now()
-        if not kinds or not places or not await self.db.search(store.is_due(kinds, self._holder, now)):
+        free = [kind for kind in dict.fromkeys(self._carried or ()) if self._places(kind)]
+        now = self.clock.now()
+        if not free or not await self.db.search(store.is_due((free[0], free[-1]), self._holder, now)):
             return False
-        taken = await self.db.write(partial(self._take, kinds, places, now))
+        taken = await self.db.write(partial(self._take, {kind: self._places(kind) for kind in free}, now))
         for message_id, kind, template, recipient, reason in taken.expired:
             _log_failed(message_id, kind, template, recipient, reason)
         for claimed in taken.claimed:
@@ -170,13 +179,23 @@ class Delivery:
             task.add_done_callback(self._ended)
         return bool(taken.claimed or taken.expired)
 
-    def _take(self, kinds: tuple[Kind, Kind], places: int, now: Instant) -> Work[store.Taken]:
+    def _places(self, kind: Kind) -> int:
+        return AT_A_TIME - sum(claimed.kind == kind for claimed in self._under_way.values())
+
+    def _take(self, places: Mapping[Kind, int], now: Instant) -> Work[store.Taken]:
         if not (yield from store.take_lease(self._holder, now, now + LEASE)):
             return store.Taken()
-        return (yield from store.take(kinds, places, now, now + CLAIM))
+        taken = store.Taken()
+        for kind, count in places.items():
+            more = yield from store.take((kind, kind), count, now, now + CLAIM)
+            taken = store.Taken([*taken.claimed, *more.claimed], [*taken.expired, *more.expired])
+        return taken
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._under_way[task]
+        claimed = self._under_way.pop(task)
+        if not task.cancelled() and (mistake := task.exception()) is not None:
+            # Whether it went out is not written down: it stays claimed a while, and then it goes out (again).
+            _log.exception("message_not_noted", id=claimed.id, template=claimed.template, exc_info=mistake)
         self._news.set()
 
     async def _finish(self) -> None:
@@ -186,8 +205,9 @@ class Delivery:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self._rest()
-        with suppress(Problem):
-            await self.db.write(lambda: store.release_lease(self._holder))
+        with suppress(Problem, TimeoutError):  # without it the lease runs out by itself
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.db.write(lambda: store.release_lease(self._holder))
 
     # One message
 
@@ -214,7 +234,7 @@ class Delivery:
 
     async def _try(self, claimed: Claimed) -> Deferred | Rejected | None:
         try:
-            async with asyncio.timeout(LONGEST_TRY_SECONDS):
+            async with asyncio.timeout(max(LONGEST_TRY_SECONDS, self.answer_seconds + MINUTE / SECOND)):
                 values = json.loads(self.sealer.open(claimed.values_sealed, sealed_for(claimed.id)))
                 await self._carry(
                     claimed.kind, claimed.id, claimed.template, claimed.recipient, claimed.locale or None, values
