@@ -46,7 +46,7 @@ HEADERS = (  # sent together
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return msgspec.structs.replace(settings, limits={"sign-up": MANY, "sign-in": MANY})
+    return msgspec.structs.replace(settings, limits={"sign-up": MANY, "sign-up-free": MANY, "sign-in": MANY})
 
 
 def fewer() -> list[str]:

@@ -14,6 +14,7 @@ from doorward.config import Settings
 from doorward.config.settings import Signup
 from doorward.kernel.caller import LOCAL_OPERATOR
 from tests.http.conftest import PASSWORD, Inbox, Visitor, World
+from tests.support.attack import fields_of
 
 ADDRESS = "ada@example.org"
 
@@ -112,10 +113,19 @@ async def test_members_invite_nobody_and_administrators_do_by_the_api(visitor: V
     assert (await inbox.last("bob@example.org")).template == "invitation"
     known = await admin.post("/api/invitations", {"email": ADDRESS})
     assert known.json()["errors"][0]["code"] == "known"
-    odd = await admin.post("/api/invitations", {"email": "x", "roles": ["king"]})
-    assert odd.status_code == 400
+    odd = await admin.post("/api/invitations", {"email": "x", "roles": ["king"], "name": "Bob"})
+    assert (odd.status_code, fields_of(odd)) == (400, {"email", "roles", "name"})
+    for roles in (False, 0, "", {}, "auditor", [["auditor"]]):
+        answer = await admin.post("/api/invitations", {**body, "roles": roles})
+        assert (answer.status_code, fields_of(answer)) == (400, {"roles"}), roles
     inbox.world.clock.advance(601)
     assert (await admin.post("/api/invitations", body)).json()["code"] == "reauthentication_needed"
+
+
+async def test_a_role_that_is_named_twice_is_given_once(visitor: Visitor, inbox: Inbox) -> None:
+    token = await invited(inbox, "auditor", "admin", "auditor")
+    accepted = await visitor.post("/api/invitations/accept", {"token": token, "password": PASSWORD})
+    assert accepted.json()["roles"] == ["admin", "auditor"]
 
 
 async def test_denied_domains_and_reserved_handles_are_refused_alike_for_known_and_new(visitor: Visitor) -> None:

@@ -474,7 +474,7 @@ def test_a_claimed_address_is_shown_to_nobody_else() -> None:
 
 def test_a_form_carries_the_limits_and_sentences_of_the_validation() -> None:
     fields = {field.name: field for field in SCHEMA.form_fields("profile", USER)}
-    assert list(fields) == ["name", "email", "dob", "tracking", "exercise", "weight", "motto", "news"]
+    assert list(fields) == ["name", "dob", "tracking", "exercise", "weight", "motto", "news"]
     assert fields["name"].value == "Ada"
     assert (fields["name"].attributes["minlength"], fields["name"].attributes["maxlength"]) == ("2", "64")
     assert fields["tracking"].type == "textarea"
@@ -534,7 +534,7 @@ def test_whole_numbers_come_from_a_form(typed: str) -> None:
 
 def test_labels_and_hints_of_operators_are_no_format_strings() -> None:
     schema = Schema({"share": Declaration(type="number", label="Share in %", hint="100 %s at most")})
-    (field,) = schema.form_fields("profile")[3:]
+    (field,) = schema.form_fields("profile")[2:]
     assert (field.label % field.params, field.hint % field.params) == ("Share in %", "100 %s at most")
     with pytest.raises(Invalid) as refused:
         schema.validate_update({"share": "x"}, "user", "u1", today=TODAY)

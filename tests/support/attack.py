@@ -10,10 +10,13 @@ from sqlalchemy import select
 from doorward.app import front
 from doorward.audit import AuditEvent
 from doorward.audit.store import list_events
+from doorward.confirmations import Purpose
 from doorward.kernel.caller import Caller
+from doorward.kernel.ids import new_token
 from doorward.ports import Database
 from doorward.sql import Row, Statement, Work
 from doorward.sql.tables import metadata
+from doorward.users import contact_key
 from doorward.web.routing import FORM, JSON, Operation
 from tests.http.conftest import Visitor, World
 
@@ -45,6 +48,27 @@ async def call(visitor: Visitor, operation: Operation, path: str | None = None, 
     if kind:
         headers["content-type"] = kind
     return await visitor.http.request(operation.method, path or path_of(operation), content=content, headers=headers)
+
+
+async def make_admin(world: World, visitor: Visitor, uid: str) -> dict[str, Any]:
+    """Sign up an administrator, signed in just now."""
+    user = await visitor.sign_up(uid)
+    await world.services.users.set_roles(user["id"], ["admin"], None, OPERATOR)
+    assert (await visitor.sign_in(uid)).status_code == 201
+    return user
+
+
+async def live_token(world: World, purpose: Purpose, user_id: str | None = None) -> str:
+    """The token of a link that works, with what the links of all purposes carry."""
+    services, now = world.services, world.clock.now()
+    target = f"{new_token()}@example.org".lower()
+    payload = {"roles": [], "user_agent": "", "address": "", "path": "/account", "old": target, "new": target}
+    opened = await services.db.write(
+        lambda: services.confirmations.begin(
+            purpose, target, contact_key("email", target), now=now, user_id=user_id, payload=payload
+        )
+    )
+    return opened.token
 
 
 async def dump(db: Database) -> Mapping[str, list[Row]]:

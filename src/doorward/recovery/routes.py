@@ -77,6 +77,7 @@ class RecoveryRoutes:
                     202: Answer("Sent, if there is such an account", record({"message": STRING})),
                     **problems(400, 403, 409, 415, 429, 503),
                 },
+                claimant=True,
                 description="The answer is the same whether or not the address has an account. The link holds for an "
                 "hour. 409: this installation cannot send mail.",
             ),
@@ -93,6 +94,7 @@ class RecoveryRoutes:
                     200: Answer("The password is set; nobody is signed in", record({"message": STRING})),
                     **problems(400, 403, 415, 503),
                 },
+                claimant=True,
                 description="`token` is the last part of the link, or the `token` of a `password_change_required`. It "
                 "works once. Every session of the user ends.",
             ),

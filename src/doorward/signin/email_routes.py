@@ -6,8 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from doorward.confirmations import Completed, State
-from doorward.confirmations.model import CODE_SECONDS
+from doorward.confirmations import CODE_SECONDS, Completed, State
 from doorward.kernel.errors import FieldError, Invalid, Problem, RateLimited
 from doorward.kernel.instant import SECOND
 from doorward.kernel.msgid import msgid

@@ -12,7 +12,7 @@ from doorward.kernel.errors import FieldError, Invalid, Problem
 from doorward.kernel.msgid import msgid
 from doorward.sessions import SessionCookies, session_of
 from doorward.signup.invitations import Invitations
-from doorward.users import Schema
+from doorward.users import Schema, core_rule
 from doorward.web.gate import Gate
 from doorward.web.routing import FORM, JSON, Access, Answer, Call, Operation, json_response, redirect
 from doorward.web.schemas import STRING, problems, record
@@ -84,17 +84,8 @@ class InvitationRoutes:
         """Invite somebody."""
         session = session_of(call)
         session.require_fresh(self.gate.clock.now())
-        roles = call.body.get("roles") or []
-        errors = [
-            FieldError(name, "unknown_field", msgid("This field is not known here"))
-            for name in call.body
-            if name not in {"email", "roles"}
-        ]
-        if not isinstance(roles, list) or not all(role in self.roles for role in roles):
-            errors.append(FieldError("roles", "out_of_range", msgid("Give roles that are declared")))
-        if errors:
-            raise Invalid(errors)
-        await self.invitations.invite(call.body.get("email"), roles, session.user_id, call.caller)
+        address, roles = self._invited(call.body)
+        await self.invitations.invite(address, roles, session.user_id, call.caller)
         return json_response({"message": "The invitation is on its way"}, 202)
 
     async def post_accept(self, call: Call) -> Response:
@@ -139,6 +130,22 @@ class InvitationRoutes:
         self.cookies.attach(response, started)
         response.headers["referrer-policy"] = "no-referrer"
         return response
+
+    def _invited(self, body: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
+        """An address and roles. Raises Invalid naming every bad field."""
+        address, roles = body.get("email"), body.get("roles", [])
+        errors = [
+            FieldError(name, "unknown_field", msgid("This field is not known here"))
+            for name in body
+            if name not in {"email", "roles"}
+        ]
+        if error := core_rule("email").error("" if address is None else address):
+            errors.append(error)
+        if not isinstance(roles, list) or not all(role in self.roles for role in roles):
+            errors.append(FieldError("roles", "out_of_range", msgid("Give roles that are declared")))
+        if errors or not isinstance(address, str):
+            raise Invalid(errors)
+        return address, roles
 
     @property
     def _accepted(self) -> Mapping[str, Any]:

@@ -52,7 +52,8 @@ class Invitations:
             raise Conflict(_NO_MAIL, reason="no mail server")
         if await self.users.proven_owner("email", to) is not None:
             raise Invalid([FieldError("email", "known", _HAS_ACCOUNT)])
-        await self.db.write(lambda: self._invite(to, roles, actor_id, caller, locale))
+        given = sorted(set(roles))
+        await self.db.write(lambda: self._invite(to, given, actor_id, caller, locale))
 
     def _invite(self, to: str, roles: Sequence[str], actor_id: str | None, caller: Caller, locale: str) -> Work[None]:
         now, key = self.clock.now(), contact_key("email", to)

@@ -158,7 +158,7 @@ class Operation:
     parameters: Sequence[JsonSchema] = ()
     description: str = ""
     again: Again | None = None  # shows the form anew with what was wrong beside its field
-    claimant: bool = False  # starts a session: any present one lends no authority
+    claimant: bool = False  # starts or recovers an account or a session: any present one lends no authority
 
     @property
     def is_page(self) -> bool:
