@@ -159,7 +159,10 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     limiter = durable if shared else MemoryLimiter(clock, limits)
     outbox = Outbox(clock, sealer, settings.can_mail, settings.can_text)
     renderer = message_renderer(settings)
-    delivery = Delivery(db, clock, sealer, renderer, smtp_mailer(settings, clock), sms_messenger(settings))
+    delivery = Delivery(
+        db, clock, sealer, renderer, smtp_mailer(settings, clock), sms_messenger(settings),
+        settings.mail.timeout_seconds,
+    )  # fmt: skip
     confirmations = Confirmations(db, clock, sealer, durable, refusals)
     sessions = Sessions(
         db, clock, audit, refusals, PROFILES[settings.sessions.profile], limits.known_device, csrf.token_for_session
@@ -173,10 +176,8 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     )
     if settings.password.range_url is not None:
         passwords.breach = PwnedPasswords(GuardedHttp(seconds=BREACH_SECONDS), settings.password.range_url)
-    # A new password takes the place of whatever else could still set or replace one (C9).
-    passwords.forget = lambda user_id: confirmations.void_of_user(
-        user_id, clock.now(), "recovery", "sign_in", "password"
-    )
+    # Neither a new password nor the end of all sessions is outlived by what somebody else may have begun (C8, C9).
+    passwords.forget = sessions.forget = confirmations.end_of_user
     notices = PasswordNotices(outbox)
     passwords.told = notices.many_failures
     keys = SigningKeys(db, clock, sealer)
@@ -196,7 +197,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     phones = Phones(db, clock, users, confirmations, outbox, sends, audit, refusals, settings.sms.countries)
     flows["email"] = Flow(contacts.confirm, contacts.renew)
     flows["phone"] = Flow(phones.confirm, phones.renew, at_verify=False)
-    sign_in_by_email = SignInByEmail(db, clock, users, sessions, confirmations, outbox, sends, audit)
+    sign_in_by_email = SignInByEmail(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit)
     if settings.signin.email_link:
         flows["sign_in"] = Flow(sign_in_by_email.confirm, sign_in_by_email.resend, at_verify=False)
     return Services(

@@ -108,7 +108,7 @@ async def test_a_newer_code_kills_the_old_one_and_keeps_the_count(room: Confirma
     found = await room.by_token(opened.token, "sign_up")
     for _ in range(4):
         await refusal(room.check_code(found, "no code", CALLER))
-    newer = await room.db.write(lambda: room.renew(found, room.clock.now()))
+    newer = await room.db.write(lambda: room.renew(found, room.clock.now()))  # `found` is as it was before
     assert newer.token == opened.token
     if newer.code != opened.code:
         assert await refusal(room.check_code(found, opened.code, CALLER)) == ("code", "wrong")  # the fifth
@@ -142,11 +142,29 @@ async def test_a_browser_finds_only_what_it_began(room: Confirmations) -> None:
     assert other.id == session.id
 
 
-async def test_without_anything_begun_a_guess_is_counted_all_the_same(room: Confirmations) -> None:
+async def test_without_anything_begun_each_sender_uses_up_their_own_tries(room: Confirmations) -> None:
     for _ in range(30):
         assert await refusal(room.check_code(None, "123456", CALLER)) == ("code", "wrong")
     with pytest.raises(RateLimited):
         await room.check_code(None, "123456", CALLER)
+    assert await refusal(room.check_code(None, "123456", Caller("198.51.100.9"))) == ("code", "wrong")
+
+
+async def test_after_five_wrong_codes_no_newer_one_is_made(room: Confirmations) -> None:
+    opened = await begin(room)
+    found = await room.by_token(opened.token, "sign_up")
+    for _ in range(5):
+        await refusal(room.check_code(found, "no code", CALLER))
+    found = await room.by_token(opened.token, "sign_up")
+    assert await refusal(room.check_code(found, opened.code, CALLER)) == ("code", "exhausted")
+    assert await refusal(room.db.write(lambda: room.renew(found, room.clock.now()))) == ("code", "exhausted")
+
+
+async def test_what_is_sent_without_a_code_takes_none(room: Confirmations) -> None:
+    opened = await begin(room, "recovery")
+    found = await room.by_token(opened.token, "recovery")
+    assert found.code_mac is None
+    assert (await refusal(room.check_code(found, opened.code, CALLER)))[0] == "code"
 
 
 async def test_what_was_sent_to_an_address_is_void_when_its_owner_is_found(room: Confirmations) -> None:

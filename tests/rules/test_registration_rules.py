@@ -39,6 +39,12 @@ def test_only_allowed_domains_and_their_subdomains_may(address: str, code: str |
     assert refused(rules, address) == code
 
 
+def test_a_domain_that_only_looks_like_an_allowed_one_is_not() -> None:
+    rules = RegistrationRules.of(["business.example"], [], None)
+    assert refused(rules, "a@busineß.example") == "domain_not_allowed"
+    assert refused(rules, "a@BUSINESS.example") is None
+
+
 def test_throw_away_domains_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "disposable.txt"
     file.write_text("# services for throw-away addresses\n\nMailinator.example\n", "utf-8")

@@ -178,3 +178,15 @@ def test_anything_else_is_no_address(sent: str) -> None:
 def test_addresses_are_compared_without_case() -> None:
     assert text.email_key(" Ada@Example.ORG ") == text.email_key("ada@example.org")
     assert text.email_key("a.da@example.org") != text.email_key("ada@example.org")
+
+
+def test_addresses_that_mail_tells_apart_are_two() -> None:
+    """Else who owns one proves the other (the DNS and mail servers do not fold "ß")."""
+    assert text.email_key("ada@busineß.example") != text.email_key("ada@business.example")
+    assert text.email_key("straße@example.org") != text.email_key("strasse@example.org")
+
+
+def test_a_domain_in_two_notations_is_one() -> None:
+    assert text.email_key("ada@BÜCHER.example") == text.email_key("ada@xn--bcher-kva.example")
+    assert text.email_key("ada@bu\N{COMBINING DIAERESIS}cher.example") == text.email_key("ada@bücher.example")
+    assert text.email_key("ada@ｅxample.org") == text.email_key("ada@example.org")

@@ -168,7 +168,7 @@ class Contacts:
     async def renew(self, found: Confirmation, caller: Caller) -> None:
         """Send a newer code with the same link; wrong tries stay counted. Raises Invalid, RateLimited, Unavailable."""
         user = await self._find(found.user_id or "")
-        async with await self.sends.of_account(user.id, caller), await self.sends.mail(found.target, caller):
+        async with await self.sends.of_account(user.id, caller), await self.sends.mail("email", found.target, caller):
             owner = await self._owner_of(found.target, user)
             now = self.clock.now()
 
@@ -195,7 +195,7 @@ class Contacts:
     async def _begin(self, session: Session, user: User, address: str, caller: Caller) -> None:
         """Void what was asked before, and send; the same rows and reads whoever has the address (C16)."""
         holder = holder_of_session(session.id) if session.user_id == user.id else None
-        async with await self.sends.of_account(user.id, caller), await self.sends.mail(address, caller):
+        async with await self.sends.of_account(user.id, caller), await self.sends.mail("email", address, caller):
             owner = await self._owner_of(address, user)
             now = self.clock.now()
 

@@ -10,8 +10,7 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from typing import Final, cast
 
-import idna
-
+from doorward.kernel.domains import ascii_domain
 from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.smtp import Sender
 from doorward.kernel.text import flaw, is_plausible_email
@@ -55,13 +54,13 @@ def seal_envelope(mail: OutgoingMail, sender: Sender, now: Instant) -> Envelope:
 
 
 def _in_ascii(address: str) -> str:
-    """An address with its domain in A-labels (RFC 5891). "ß" stays itself: mapped to "ss" it would be elsewhere."""
+    """An address with its domain in A-labels (RFC 5891)."""
     if not is_plausible_email(address):
         raise Rejected("the recipient is not one e-mail address")
     local, _, domain = address.rpartition("@")
     try:
-        return f"{local}@{idna.encode(domain, uts46=True, std3_rules=True).decode()}"
-    except idna.IDNAError:
+        return f"{local}@{ascii_domain(domain)}"
+    except ValueError:
         raise Rejected("the recipient's domain is not one (RFC 5891)") from None
 
 

@@ -21,6 +21,10 @@ LIFETIME_SECONDS: Final[Mapping[Purpose, int]] = {
     "invitation": 7 * 24 * 3600,
     "password": 900,
 }
+# What of a user is called off when they, or the operator, shut everybody out: a new password, an end of all sessions, a
+# change of roles or status. Somebody else may have begun it. `email_undo` stays: it is the way back from such a theft.
+ENDS_WITH_SESSIONS: Final[tuple[Purpose, ...]] = ("recovery", "sign_in", "password", "email", "phone")
+CODED: Final[frozenset[Purpose]] = frozenset({"sign_up", "email", "phone", "sign_in"})  # sent with a code, too
 CODE_SECONDS: Final = 600  # C17; ASVS 6.5.5
 CODE_DIGITS: Final = 6
 MAX_FAILURES: Final = 5  # C14: of all codes together

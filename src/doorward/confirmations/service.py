@@ -13,7 +13,10 @@ from doorward.confirmations import store
 from doorward.confirmations.model import (
     CODE_DIGITS,
     CODE_SECONDS,
+    CODED,
+    ENDS_WITH_SESSIONS,
     LIFETIME_SECONDS,
+    MAX_FAILURES,
     Confirmation,
     Opened,
     Purpose,
@@ -29,6 +32,7 @@ from doorward.sql import Work
 
 CODE: Final = "code"  # the table of limits.toml
 WRONG_CODE: Final = msgid("This code is not right or has expired. Only the newest one works")
+EXHAUSTED: Final = msgid("Too many wrong codes. Follow the link in the e-mail instead, or begin again")
 _OVER: Final[Mapping[State, str]] = {
     "used": msgid("This link has been used already"),
     "void": msgid("This link no longer works, because something newer took its place"),
@@ -78,7 +82,7 @@ class Confirmations:
                 "target": target,
                 "target_key": target_key,
                 "token_digest": _digest(token),
-                "code_mac": self._code_mac(confirmation_id, code),
+                "code_mac": self._code_mac(confirmation_id, code) if purpose in CODED else None,
                 "code_expires_at": opened.code_expires_at,
                 "failures": 0,
                 "holder_digest": holder,
@@ -95,8 +99,10 @@ class Confirmations:
     def renew(self, found: Confirmation, now: Instant) -> Work[Opened]:
         """Make a newer code; the old one is dead, the link stays, wrong tries stay counted (C14, C17).
 
-        Raises Invalid when there is nothing to confirm any more.
+        Raises Invalid when there is nothing to confirm any more, or after too many wrong codes for another to help.
         """
+        if found.failures >= MAX_FAILURES:
+            raise Invalid([FieldError("code", "exhausted", EXHAUSTED)], reason="five wrong codes")
         code, until = _new_code(), now + CODE_SECONDS * SECOND
         if not (yield from store.update_code(found.id, self._code_mac(found.id, code), until, now)):
             raise _over(found.state(now))
@@ -141,7 +147,8 @@ class Confirmations:
 
         Raises Invalid naming `code`, the same for every reason; RateLimited; Unavailable.
         """
-        recipient = "" if found is None else found.target_key
+        # Without anything begun, each sender by themselves: strangers must not use up one another's tries.
+        recipient = f"nobody {caller.address}" if found is None else found.target_key
         try:
             admission = await self.limiter.admit(CODE, caller.address, {"recipient": recipient})
         except RateLimited as refusal:
@@ -150,6 +157,8 @@ class Confirmations:
         async with admission:
             if found is None or not await self._try(found, code):
                 await self._note_wrong(found, caller)
+                if found is not None and found.failures >= MAX_FAILURES:
+                    raise Invalid([FieldError("code", "exhausted", EXHAUSTED)], reason="five wrong codes")
                 raise Invalid([FieldError("code", "wrong", WRONG_CODE)], reason="wrong code")
             admission.succeeded()
             return found
@@ -167,6 +176,10 @@ class Confirmations:
         """Call off what a user has not confirmed yet."""
         for purpose in purposes:
             yield from store.void_of_user(user_id, purpose, now)
+
+    def end_of_user(self, user_id: str) -> Work[None]:
+        """Call off, in the caller's transaction, what must not outlive a user's sessions; see ENDS_WITH_SESSIONS."""
+        yield from self.void_of_user(user_id, self.clock.now(), *ENDS_WITH_SESSIONS)
 
     def void_of_target(self, target_key: str, now: Instant, *purposes: Purpose) -> Work[None]:
         """Call off what was sent somewhere, whoever began it: an address has found its owner."""

@@ -11,6 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal, TypeAlias
 
+from doorward.kernel.domains import domain_key
+
 Flaw: TypeAlias = Literal["control_character", "line_break", "half_character", "direction_override"]
 
 EMAIL_OCTETS = 254  # RFC 5321 §4.5.3.1.3, less the angle brackets
@@ -58,8 +60,13 @@ def uid_key(text: str) -> str:
 
 
 def email_key(text: str) -> str:
-    """What two e-mail addresses are compared by: NFC and case folding. Dots and plus signs are significant."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text.strip()).casefold())
+    """What two e-mail addresses are compared by. Dots and plus signs are significant.
+
+    The local part in NFC and small letters; not case-folded, for "ß" and "ss" may be two mailboxes. The domain as the
+    DNS compares it: an address that differs there belongs to somebody else.
+    """
+    local, at, domain = unicodedata.normalize("NFC", text.strip()).rpartition("@")
+    return f"{unicodedata.normalize('NFC', local.lower())}{at}{domain_key(domain)}"
 
 
 def flaw(text: str, *, several_lines: bool = False) -> Flaw | None:

@@ -22,13 +22,14 @@ class SendLimits:
     limiter: Limiter
     refusals: Refusals
 
-    async def mail(self, address: str, caller: Caller, device_id: str | None = None) -> Admission:
+    async def mail(self, purpose: str, address: str, caller: Caller, device_id: str | None = None) -> Admission:
         """Take a place for a mail to `address`, whether or not anybody is known there. Raises RateLimited, Unavailable.
 
-        `device_id`: a known device of whoever owns the address; it has places of its own, which strangers cannot use
-        up.
+        Each purpose has places of its own, so that mails which let nobody in (somebody else's sign-up) cannot use up
+        those that do. `device_id`: a known device of whoever owns the address; strangers cannot use up its places.
         """
-        recipient = email_key(address) if device_id is None else f"device:{device_id}"
+        whose = email_key(address) if device_id is None else f"device:{device_id}"
+        recipient = f"{purpose} {whose}"
         return await self._admit(MAIL, caller, {"recipient": recipient})
 
     async def text(self, number: str, caller: Caller) -> Admission:

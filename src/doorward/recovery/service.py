@@ -52,7 +52,7 @@ class Recovery:
             raise Conflict(NO_MAIL, reason="no mail server")
         owner = await self.users.find_by_identifier(address)
         device_id = await self.sessions.find_own_device(None if owner is None else owner.id, device_token)
-        async with await self.sends.mail(address, caller, device_id):
+        async with await self.sends.mail("recovery", address, caller, device_id):
             await self.db.write(lambda: self._begin(address, owner, caller))
 
     def _begin(self, address: str, owner: User | None, caller: Caller) -> Work[None]:

@@ -36,9 +36,18 @@ TOUCH_EVERY = MINUTE
 _encode = msgspec.json.Encoder().encode
 
 
+def nothing_to_forget(_: str) -> Work[None]:
+    """Forget nothing."""
+    yield from ()
+
+
 @dataclass(slots=True)
 class Sessions:
-    """The sessions room's service. Holds the cache; `start` and `stop` run the feed that keeps it honest."""
+    """The sessions room's service. Holds the cache; `start` and `stop` run the feed that keeps it honest.
+
+    `forget` calls off, in the same transaction, what may have been begun in sessions that end all at once: an address
+    or a number that waits for its proof would outlive them.
+    """
 
     db: Database
     clock: Clock
@@ -47,6 +56,7 @@ class Sessions:
     profile: Profile
     device_limit: DeviceLimit
     csrf_token: Callable[[str], str]
+    forget: Callable[[str], Work[None]] = nothing_to_forget
     cache: SessionCache = field(default_factory=SessionCache)
     feed: RevocationFeed = field(init=False)
 
@@ -232,6 +242,7 @@ class Sessions:
 
     def end_all(self, user_id: str, caller: Caller, now: Instant, *, kept: str = "") -> Work[list[str]]:
         """End the sessions of a user inside the caller's transaction; `kept` stays. Their ids."""
+        yield from self.forget(user_id)
         ended = yield from store.delete_others(user_id, kept)
         for session_id in ended:
             yield from self._revoke("session", session_id, now)
@@ -244,6 +255,7 @@ class Sessions:
         After a change of status or roles none may come back to life (ASVS 7.2.4, 7.4.2; C32, C36).
         """
         if end is not None:
+            yield from self.forget(user_id)
             for session_id in (yield from store.delete_others(user_id, "")):
                 yield from self._audit_end(session_id, user_id, end.caller, end.why, end.actor_id)
         yield from self._revoke("user", user_id, now)

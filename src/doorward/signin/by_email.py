@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from doorward.audit import AuditTrail, Event, Outcome
+from doorward.authenticators import PasswordService
 from doorward.confirmations import (
+    CODE_SECONDS,
     Completed,
     Confirmation,
     Confirmations,
@@ -17,14 +19,14 @@ from doorward.confirmations import (
     Submitted,
     holder_of_cookie,
 )
-from doorward.confirmations.model import CODE_SECONDS
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound
+from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound, PasswordChangeRequired
 from doorward.kernel.ids import new_token
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import Clock, Database
 from doorward.sessions import Sessions, SignedIn, describe, email_proof
+from doorward.signin.forced_change import ForcedChange
 from doorward.sql import Work
 from doorward.users import User, UsersService, contact_key
 
@@ -43,6 +45,7 @@ class SignInByEmail:
     db: Database
     clock: Clock
     users: UsersService
+    passwords: PasswordService
     sessions: Sessions
     confirmations: Confirmations
     outbox: Outbox
@@ -63,13 +66,13 @@ class SignInByEmail:
         owner = await self.users.find_by_identifier(address)
         device_id = await self.sessions.find_own_device(None if owner is None else owner.id, device_token)
         cookie = new_token()
-        async with await self.sends.mail(address, caller, device_id):
+        async with await self.sends.mail("sign_in", address, caller, device_id):
             await self.db.write(lambda: self._begin(address, owner, cookie, caller, path))
         return cookie
 
     async def resend(self, found: Confirmation, caller: Caller) -> None:
         """Send a newer code with the same link. Raises RateLimited, Unavailable, Invalid (over meanwhile)."""
-        async with await self.sends.mail(found.target, caller):
+        async with await self.sends.mail("sign_in", found.target, caller):
             owner = await self.users.find_by_identifier(found.target)
 
             def work() -> Work[None]:
@@ -144,15 +147,20 @@ class SignInByEmail:
         return await self.confirm(found, submitted, caller)
 
     async def confirm(self, found: Confirmation, submitted: Submitted, caller: Caller) -> Completed:
-        """Use it up and start a session. Raises Invalid; outside of the browser that asked nothing is used up."""
+        """Use it up and start a session. Outside of the browser that asked nothing is used up.
+
+        Raises Invalid, Unavailable, or PasswordChangeRequired: others know the password, so there is another one first.
+        """
         if not submitted.is_holder:
             raise Invalid([FieldError("token", "elsewhere", ELSEWHERE)], reason="link opened elsewhere")
         proof = email_proof(self.clock.now())
 
-        def work() -> Work[SignedIn]:
+        def work() -> Work[SignedIn | str]:
             user = yield from self._owner(found)  # locked first: two links of one user must not wait in a circle
             yield from self.confirmations.use(found, proof.at)
             yield from self.confirmations.void_of_user(user.id, proof.at, _PURPOSE)
+            if (yield from self.passwords.is_compromised(user.id)):
+                return (yield from ForcedChange(self.confirmations, self.audit).hand_over(user, caller, proof.at))
             signed_in = yield from self.sessions.finish(user, proof, caller, "cookie", replaced=submitted.replaced)
             yield from self.audit.record(
                 Event.AUTHN_LOGIN_SUCCESS,
@@ -166,6 +174,8 @@ class SignInByEmail:
             return signed_in
 
         signed_in = await self.db.write(work)
+        if isinstance(signed_in, str):
+            raise PasswordChangeRequired(token=signed_in)
         return Completed(_PURPOSE, signed_in.session.user_id, found.payload["path"], signed_in)
 
     def _owner(self, found: Confirmation) -> Work[User]:

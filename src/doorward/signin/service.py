@@ -12,6 +12,7 @@ from doorward.kernel.errors import NotSignedIn, PasswordChangeRequired, RateLimi
 from doorward.messages import Outbox, SendLimits
 from doorward.ports import Clock, Database
 from doorward.sessions import Session, Sessions, SignedIn, password_proof
+from doorward.signin.forced_change import ForcedChange
 from doorward.signin.model import Credentials
 from doorward.sql import Work
 from doorward.users import User, UsersService, contact_key
@@ -101,7 +102,7 @@ class SignIn:
             return PasswordChangeRequired(token=await self._hand_over(correct, caller))
         async with AsyncExitStack() as places:
             with suppress(RateLimited):  # they have had several; whoever knows the password learns nothing from it
-                place = await self.sends.mail(user.email, caller, None if device is None else device.id)
+                place = await self.sends.mail("recovery", user.email, caller, None if device is None else device.id)
                 await places.enter_async_context(place)
                 await self.db.write(lambda: self._mail_link(correct, user.email or "", caller))
         return PasswordChangeRequired()
@@ -124,7 +125,7 @@ class SignIn:
             {"path": f"/recovery/{opened.token}", "minutes": _RECOVERY_MINUTES, "name": user.name},
             expires_at=opened.expires_at,
         )
-        yield from self._record_required(user, caller, "recovery")
+        yield from self._change.record(user, caller, "recovery")
 
     async def _hand_over(self, correct: Correct, caller: Caller) -> str:
         """A token for whoever has just shown the old password: nothing else is left to know the owner by."""
@@ -132,26 +133,13 @@ class SignIn:
 
         def work() -> Work[str]:
             yield from correct.succeeded()
-            yield from self.confirmations.void_of_user(user.id, now, "password")
-            opened = yield from self.confirmations.begin(
-                "password", user.uid, f"user:{user.id}", now=now, user_id=user.id, locale=caller.locale
-            )
-            yield from self._record_required(user, caller, "password")
-            return opened.token
+            return (yield from self._change.hand_over(user, caller, now))
 
         return await self.db.write(work)
 
-    def _record_required(self, user: User, caller: Caller, purpose: str) -> Work[None]:
-        yield from self.audit.record(
-            Event.AUTHN_LOGIN_FAIL,
-            Outcome.FAILURE,
-            caller,
-            user_id=user.id,
-            payload={"action": "sign-in", "reason": "password known to others"},
-        )
-        yield from self.audit.record(
-            Event.AUTHN_TOKEN_CREATED, Outcome.SUCCESS, caller, user_id=user.id, payload={"purpose": purpose}
-        )
+    @property
+    def _change(self) -> ForcedChange:
+        return ForcedChange(self.confirmations, self.audit)
 
     async def _device_of(self, user: User | None, token: str | None) -> KnownDevice | None:
         found = await self.sessions.find_device(token)

@@ -102,7 +102,7 @@ class SignUpByEmail:
                     raise
             raise
         await self.guard.admit(proof, caller)
-        async with await self.guard.place(caller), await self.sends.mail(address, caller):
+        async with await self.guard.place(caller), await self.sends.mail("sign_up", address, caller):
             digest = await self.passwords.hash_new(password, self._context(new, address))
             owner = await self.users.find_by_identifier(address)
             cookie = new_token()
@@ -112,7 +112,7 @@ class SignUpByEmail:
 
     async def resend(self, found: Confirmation, caller: Caller) -> None:
         """Send a newer code with the same link. Raises RateLimited, Unavailable, Invalid (over meanwhile)."""
-        async with await self.sends.mail(found.target, caller):
+        async with await self.sends.mail("sign_up", found.target, caller):
             owner = await self.users.find_by_identifier(found.target)
 
             def work() -> Work[None]:
@@ -189,7 +189,6 @@ class SignUpByEmail:
         def also(user: User, now: Instant) -> Work[SignedIn | None]:
             yield from self.users.prove(user.id, "email", found.target, caller, now)
             yield from self.passwords.set_password(user.id, digest)
-            yield from self.confirmations.void_of_target(found.target_key, now, "sign_up", "email")
             yield from store.release(found.id)
             if not submitted.is_holder:
                 return None

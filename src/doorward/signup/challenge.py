@@ -63,6 +63,22 @@ class Challenge:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A challenge that came back, `age_seconds` after it was made."""
+
+    salt: bytes
+    target: bytes
+    age_seconds: int
+
+    def proved_by(self, number: str) -> Proved | None:
+        """How it was met, if it was. Takes some ms: not for the event loop."""
+        if number.isascii() and number.isdigit() and len(number) <= len(str(NUMBERS)) and int(number) < NUMBERS:
+            solved = hmac.compare_digest(_digest(int(number), self.salt), self.target)
+            return "work" if solved else None
+        return "patience" if not number and self.age_seconds >= PATIENCE_SECONDS else None
+
+
+@dataclass(frozen=True, slots=True)
 class Challenges:
     """Makes and checks challenges. Keeps nothing: whoever uses it sees to it that each salt counts once."""
 
@@ -77,8 +93,8 @@ class Challenges:
         token = base64.urlsafe_b64encode(body + self._mac(body, network)).decode()
         return Challenge(token, salt.hex(), target.hex())
 
-    def check(self, token: str, number: str, network: str) -> tuple[str, Proved] | None:
-        """The salt of a challenge and how it was met; None when it was not. Takes some ms: not for the event loop."""
+    def read(self, token: str, network: str) -> Sent | None:
+        """What a challenge asks, if it is ours, for this network, and not too old; costs next to nothing."""
         try:
             sent = base64.urlsafe_b64decode(token.encode("ascii", "replace"))
         except ValueError:
@@ -86,18 +102,9 @@ class Challenges:
         body, mac = sent[:-32], sent[-32:]
         if len(body) != _SALT_BYTES + 8 + 32 or not hmac.compare_digest(mac, self._mac(body, network)):
             return None
-        salt, begun, target = body[:_SALT_BYTES], int.from_bytes(body[_SALT_BYTES:-32], "big"), body[-32:]
+        begun = int.from_bytes(body[_SALT_BYTES:-32], "big")
         age = (self.clock.now() - begun) // SECOND
-        if not 0 <= age < LIFETIME_SECONDS:
-            return None
-        if self._is_solved(number, salt, target):
-            return salt.hex(), "work"
-        return (salt.hex(), "patience") if age >= PATIENCE_SECONDS else None
-
-    def _is_solved(self, number: str, salt: bytes, target: bytes) -> bool:
-        if not (number.isascii() and number.isdigit() and len(number) <= len(str(NUMBERS)) and int(number) < NUMBERS):
-            return False
-        return hmac.compare_digest(_digest(int(number), salt), target)
+        return Sent(body[:_SALT_BYTES], body[-32:], age) if 0 <= age < LIFETIME_SECONDS else None
 
     def _mac(self, body: bytes, network: str) -> bytes:
         return self.sealer.mac(body + network.encode(), "challenge")

@@ -11,7 +11,7 @@ from doorward.kernel.caller import Caller
 from doorward.kernel.errors import RateLimited
 from doorward.kernel.instant import MINUTE, Instant
 from doorward.ports import Admission, Clock, Limiter
-from doorward.signup.challenge import Challenge, ChallengeNeeded, Challenges
+from doorward.signup.challenge import PATIENCE_SECONDS, Challenge, ChallengeNeeded, Challenges, Proved, Sent
 
 SIGN_UP: Final = "sign-up"  # tables of limits.toml
 FREE: Final = "sign-up-free"
@@ -58,19 +58,26 @@ class SignUpGuard:
 
     async def _check(self, proof: Mapping[str, str], caller: Caller, refusal: RateLimited) -> None:
         token, number = (proof.get(name, "") for name in PROOF_FIELDS)
-        found = await asyncio.to_thread(self.challenges.check, token, number, network_of(caller.address))
-        if found is None:
+        sent = self.challenges.read(token, network_of(caller.address))
+        if sent is None or await self._proved(sent, number, caller) is None:
             await self.refusals.limited(FREE, refusal, caller)
             raise ChallengeNeeded(self._new(caller))
-        salt, proved = found
+
+    async def _proved(self, sent: Sent, number: str, caller: Caller) -> Proved | None:
+        """How a challenge was met. One that was waited for too short a time may come again; all others count once."""
+        if not number and sent.age_seconds < PATIENCE_SECONDS:
+            return None
         try:
-            async with await self.durable.admit(CHALLENGE, caller.address, {"challenge": salt}):
+            # Before the slow digest: one challenge with many wrong numbers costs us one of them.
+            async with await self.durable.admit(CHALLENGE, caller.address, {"challenge": sent.salt.hex()}):
+                proved = await asyncio.to_thread(sent.proved_by, number)
                 if proved == "patience":
                     async with await self.durable.admit(PATIENCE, caller.address):
                         pass
+                return proved
         except RateLimited as again:
             await self.refusals.limited(CHALLENGE, again, caller)
-            raise ChallengeNeeded(self._new(caller)) from None
+            return None
 
     def _new(self, caller: Caller) -> Challenge:
         return self.challenges.new(network_of(caller.address))

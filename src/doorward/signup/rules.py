@@ -1,11 +1,11 @@
 """Who may sign up, as far as their address tells: allowed, denied and throw-away domains."""
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from doorward.kernel.domains import domain_key
 from doorward.kernel.errors import FieldError
 from doorward.kernel.msgid import msgid
 from doorward.kernel.startup import StartRefused
@@ -27,7 +27,7 @@ class RegistrationRules:
     def of(cls, allow: Iterable[str], deny: Iterable[str], disposable_file: str | None) -> "RegistrationRules":
         """From the configuration. Raises StartRefused when the file cannot be read."""
         disposable = () if disposable_file is None else _lines_of(Path(disposable_file))
-        return cls(*(frozenset(map(domain_key, domains)) for domains in (allow, deny, disposable)))
+        return cls(*map(_keys_of, (allow, deny, disposable)))
 
     def error(self, address: str) -> FieldError | None:
         """Why an address of this domain may not sign up, if it may not."""
@@ -39,13 +39,8 @@ class RegistrationRules:
         return None
 
 
-def domain_key(domain: str) -> str:
-    """What two domains are compared by: A-labels in small letters (RFC 5890), whatever the script they came in."""
-    folded = unicodedata.normalize("NFKC", domain.strip().strip(".").removeprefix("@")).casefold()
-    try:
-        return folded.encode("idna").decode("ascii")
-    except UnicodeError:  # no domain of the DNS; compared as it is
-        return folded
+def _keys_of(domains: Iterable[str]) -> frozenset[str]:
+    return frozenset(domain_key(domain.strip().removeprefix("@")) for domain in domains)
 
 
 def _with_parents(domain: str) -> frozenset[str]:

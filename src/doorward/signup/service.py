@@ -64,7 +64,7 @@ class SignUp:
         async with AsyncExitStack() as places:
             await places.enter_async_context(await self.guard.place(caller))
             if new.email is not None and self.outbox.can_mail:
-                await places.enter_async_context(await self.sends.mail(new.email, caller))
+                await places.enter_async_context(await self.sends.mail("email", new.email, caller))
             return await self.create(new, password, caller, replaced=replaced)
 
     async def check(self, body: Mapping[str, Any], *, by_operator: bool = False) -> tuple[NewUser, str]:

@@ -8,7 +8,11 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Create the tables and add the column."""
+    """Create the tables and add the column.
+
+    The keys of addresses follow the DNS from here on. Those that are stored stay: none is proven before this revision,
+    a proof writes its key anew, and they differ only beyond ASCII.
+    """
     op.add_column("users", sa.Column("locale", sa.Text))
     op.create_table(
         "message",
