@@ -138,7 +138,7 @@ async def test_a_handle_that_went_to_another_meanwhile_is_no_dead_end(browser: V
     assert user["name"] == "Ada"
 
 
-async def test_a_newer_sign_up_for_an_address_is_void_once_the_first_was_confirmed(
+async def test_a_newer_sign_up_for_an_address_makes_no_second_account_once_the_first_was_confirmed(
     browser: Visitor, inbox: Inbox
 ) -> None:
     await begin(browser)
@@ -149,7 +149,7 @@ async def test_a_newer_sign_up_for_an_address_is_void_once_the_first_was_confirm
     assert (await browser.post("/api/verifications", {"code": first.values["code"]})).status_code == 200
     token = second.values["path"].removeprefix("/verify/")
     refused = await other.post("/api/verifications", {"token": token})
-    assert [(error["field"], error["code"]) for error in refused.json()["errors"]] == [("token", "void")]
+    assert [(error["field"], error["code"]) for error in refused.json()["errors"]] == [("email", "known")]
 
 
 async def test_declared_fields_and_the_language_are_kept(mail_world: World, inbox: Inbox) -> None:
