@@ -26,6 +26,7 @@ from tests.support.attack import (
     name_of,
     path_of,
     route_table,
+    with_every_operation,
 )
 
 OPEN = {  # what strangers may call; a new one has to be added here on purpose
@@ -36,6 +37,11 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "GET /api/openapi.json",
     "GET /livez",
     "GET /problems/{code}",
+    "GET /dev/mail",  # to this machine alone, with a key: test_mailbox_exposure.py
+    "GET /dev/mail.json",
+    "GET /dev/mail/{id}",
+    "GET /dev/mail/{id}/html",
+    "GET /invitation/{token}",
     "GET /readyz",
     "GET /recovery",
     "GET /recovery/sent",
@@ -43,22 +49,45 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "GET /setup/{token}",
     "GET /undo/{token}",
     "GET /sign-in",
+    "GET /sign-in/email",
+    "GET /sign-in/email/code",
+    "GET /sign-in/link/{token}",
     "GET /sign-up",
+    "GET /verify",
+    "GET /verify/{token}",
+    "POST /api/invitations/accept",
     "POST /api/recovery",
     "POST /api/recovery/complete",
     "POST /api/sessions",
+    "POST /api/sessions/email",
     "POST /api/users",
     "POST /api/users/authenticate",
+    "POST /api/verifications",
+    "POST /api/verifications/resend",
     "POST /csp-reports",
+    "POST /invitation/{token}",
     "POST /preferences",
     "POST /recovery",
     "POST /recovery/{token}",
     "POST /setup/{token}",
     "POST /sign-in",
+    "POST /sign-in/email",
+    "POST /sign-in/email/code",
+    "POST /sign-in/email/resend",
+    "POST /sign-in/link/{token}",
+    "POST /sign-in/link/{token}/not-me",
     "POST /sign-up",
     "POST /undo/{token}",
+    "POST /verify",
+    "POST /verify/resend",
+    "POST /verify/{token}",
 }
 PRIVATE: dict[str, Any] = {"dob": "1990-12-10", "email": "ada@example.org", "tracking": [1], "secret": "mine"}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return with_every_operation(settings)
 
 
 @asynccontextmanager

@@ -7,10 +7,20 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from doorward.config import Settings
 from doorward.confirmations import Purpose
 from doorward.web.routing import FORM, JSON, Access, Operation
 from tests.http.conftest import ORIGIN, PASSWORD, Visitor, World
-from tests.support.attack import UNSAFE, dump, live_token, make_admin, name_of, path_of, route_table
+from tests.support.attack import (
+    UNSAFE,
+    dump,
+    live_token,
+    make_admin,
+    name_of,
+    path_of,
+    route_table,
+    with_every_operation,
+)
 
 FOREIGN = (
     {"origin": "https://evil.example"},
@@ -37,6 +47,11 @@ LINKS: Mapping[str, Purpose] = {
     "/undo/": "email_undo",
     "/verify/": "email",
 }
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return with_every_operation(settings)
 
 
 @dataclass

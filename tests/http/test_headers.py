@@ -1,17 +1,19 @@
 """Headers that every answer carries, whatever it answers (C39, C40; ASVS 3.4)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
 
 from doorward.app import front
+from doorward.config import Settings
+from doorward.confirmations import Purpose
 from doorward.web.front import Front
 from doorward.web.pages import Pages
 from doorward.web.routing import Access, Call, Operation
 from tests.http.conftest import ORIGIN, Visitor, World
-from tests.support.attack import call, name_of, path_of, route_table
+from tests.support.attack import call, live_token, name_of, path_of, route_table, with_every_operation
 
 ALWAYS = {
     "strict-transport-security": "max-age=63072000; includeSubDomains",
@@ -19,7 +21,20 @@ ALWAYS = {
     "cross-origin-opener-policy": "same-origin",
 }
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+SECRET_PATHS: Mapping[str, Purpose | None] = {  # what follows opens something
+    "/invitation/": "invitation",
+    "/recovery/": "password",
+    "/setup/": None,
+    "/sign-in/link/": "sign_in",
+    "/undo/": "email_undo",
+    "/verify/": "email",
+}
 FRAGMENTS = ("UNKNOWN", "TRACE", "TRACK", "CONNECT", "OPTIONS", "PROPFIND", "DEBUG", "X" * 200)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return with_every_operation(settings)
 
 
 def check(answer: httpx.Response, *, shared: bool = False) -> None:
@@ -28,8 +43,8 @@ def check(answer: httpx.Response, *, shared: bool = False) -> None:
     what = (answer.request.method, str(answer.request.url), answer.status_code)
     assert {name: headers.get(name) for name in ALWAYS} == ALWAYS, what
     assert headers["cross-origin-resource-policy"] == ("cross-origin" if shared else "same-origin"), what
-    forms_with_secret_paths = {"no-referrer"} if answer.request.url.path.startswith("/setup/") else set()
-    assert headers["referrer-policy"] in {"same-origin", *forms_with_secret_paths}, what
+    secret = {"no-referrer"} if answer.request.url.path.startswith(tuple(SECRET_PATHS)) else set()
+    assert headers["referrer-policy"] in {"same-origin", *secret}, what
     kind = headers.get("content-type", "")
     if kind.startswith("text/html"):
         check_page(headers)
@@ -174,10 +189,19 @@ async def test_no_origin_is_let_in(world: World) -> None:
 
 
 @pytest.mark.asvs("14.3.2")
-async def test_the_setup_pages_address_is_told_to_nobody(world: World) -> None:
-    answer = await world.visitor().get(await world.services.setup.new_link())
-    check(answer)
-    assert answer.headers["referrer-policy"] == "no-referrer"
+async def test_the_address_of_a_link_is_told_to_nobody(world: World) -> None:
+    with_token = {o.path.partition("{")[0] for o in route_table(world) if "{token}" in o.path}
+    assert with_token == set(SECRET_PATHS)
+    setup = (await world.services.setup.new_link()).removeprefix("/setup/")
+    for number, (place, purpose) in enumerate(SECRET_PATHS.items()):
+        visitor = world.visitor()
+        user = await world.visitor().sign_up(f"user-{number}")
+        token = setup if purpose is None else await live_token(world, purpose, user["id"])
+        shown, sent = await visitor.get(place + token), await visitor.submit(place + token, {"password": "short"})
+        assert (shown.status_code, sent.status_code in {303, 400, 410}) == (200, True), place
+        for answer in (shown, sent):
+            check(answer)
+            assert answer.headers["referrer-policy"] == "no-referrer", place
 
 
 @pytest.fixture

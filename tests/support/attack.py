@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
+import msgspec
 from sqlalchemy import select
 
 from doorward.app import front
 from doorward.audit import AuditEvent
 from doorward.audit.store import list_events
+from doorward.config import Settings
 from doorward.confirmations import Purpose
 from doorward.kernel.caller import Caller
 from doorward.kernel.ids import new_token
@@ -24,6 +26,11 @@ NOBODY = "01890000-0000-7000-8000-000000000000"  # a well-formed id that nothing
 OPERATOR = Caller("operator")
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _PLACES = {"id": NOBODY, "token": "A" * 43, "code": "invalid"}
+
+
+def with_every_operation(settings: Settings) -> Settings:
+    """The same, with what has to be switched on."""
+    return msgspec.structs.replace(settings, signin=msgspec.structs.replace(settings.signin, email_link=True))
 
 
 def route_table(world: World) -> Sequence[Operation]:
