@@ -17,6 +17,7 @@ import pytest
 from doorward.config import Settings
 from doorward.config.settings import Signin
 from doorward.testing import MovableClock
+from tests.attacks.test_compromised import flag
 from tests.attacks.test_one_recipient import REFUSED
 from tests.attacks.test_sign_up_enumeration import Counting
 from tests.http.conftest import PASSWORD, Inbox, Visitor, World, on_database
@@ -308,6 +309,54 @@ async def test_it_dies_with_what_it_stood_on(people: World, what: str) -> None:
     assert (await send_code(browser, code)).status_code == 400
     assert (await browser.submit(path, {}, "/sign-in/email")).status_code == 400
     assert not await is_signed_in(browser)
+
+
+# A password that others know ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.asvs("6.2.12")
+@pytest.mark.parametrize("way", ["link", "code", "link over JSON", "code over JSON"])
+async def test_a_password_that_others_know_is_replaced_before_a_session_begins(people: World, way: str) -> None:
+    ada = await flag(people, "ada")
+    browser = people.visitor()
+    path, code = await begin(people, browser)
+    if way.endswith("JSON"):
+        sent = {"token": path.rpartition("/")[2]} if way.startswith("link") else {"code": code, "purpose": "sign_in"}
+        answer = await browser.post("/api/verifications", sent)
+        assert (answer.status_code, answer.json()["code"]) == (403, "password_change_required")
+        place = f"/recovery/{answer.json()['token']}"
+    else:
+        fields = {} if way == "link" else {"code": code}
+        answer = await browser.submit(path if way == "link" else "/sign-in/email/code", fields)
+        place = answer.headers["location"]
+        assert answer.status_code == 303
+    assert "doorward-session" not in str(answer.headers.get("set-cookie"))
+    assert not await is_signed_in(browser)
+    assert ada not in repr((await dump(people.services.db))["session"])
+    assert not await audited(people, "authn_login_success"), "nobody is in yet"
+    assert (await browser.get(path)).status_code == 410
+
+    page = await browser.get(place)
+    assert "has become known to others" in page.text
+    assert (await browser.submit(place, {"password": PASSWORD})).status_code == 400
+    assert (await browser.submit(place, {"password": "three brass lamps in the fog"})).status_code == 303
+    people.clock.advance(1)  # the notice of the change comes before the next code
+    _, code = await begin(people, browser)
+    assert (await send_code(browser, code)).json()["signed_in"] is True
+
+
+@pytest.mark.asvs("7.4.3")
+async def test_a_report_at_the_same_time_leaves_no_session(people: World) -> None:
+    for number in range(5):
+        people.clock.advance(15 * 60)
+        browser = people.visitor(f"198.51.100.{number}")
+        _, code = await begin(people, browser)
+        await asyncio.gather(send_code(browser, code), flag(people, "ada"))
+        assert not await is_signed_in(browser)
+        user = await people.services.users.find_by_identifier("ada")
+        assert user is not None
+        digest, user_id = await people.services.passwords.hash_new(PASSWORD, ()), user.id
+        await people.services.db.write(lambda: people.services.passwords.set_password(user_id, digest))  # noqa: B023  called at once
 
 
 # Guessing -----------------------------------------------------------------------------------------------------------

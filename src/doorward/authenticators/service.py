@@ -149,6 +149,11 @@ class PasswordService:
         """Note, in the caller's transaction, that others may know a user's password; the next one ends it."""
         yield from store.update_compromised(user_id)
 
+    def is_compromised(self, user_id: str) -> Work[bool]:
+        """Whether others are said to know a user's password; that stays so until the caller's transaction ends."""
+        stored = yield from store.find_password_locked(user_id)
+        return stored is not None and stored.change_wanted == COMPROMISED
+
     async def is_reported(self, user_id: str, password: str) -> bool:
         """Whether this is a user's present password, and one that others are said to know. Raises Unavailable."""
         stored = await self.db.read(store.find_password(user_id))
