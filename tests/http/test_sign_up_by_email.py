@@ -61,6 +61,19 @@ async def test_the_link_signs_in_where_it_was_asked_for(browser: Visitor, inbox:
     assert user["name"] == user["uid"]
 
 
+async def test_the_link_shows_what_whoever_began_has_typed(browser: Visitor, inbox: Inbox) -> None:
+    await begin(browser, uid="ada.l", name="<Ada & all>")
+    path = (await inbox.last()).values["path"]
+    for visitor in (browser, inbox.world.visitor()):
+        page = (await visitor.get(path)).text
+        assert "<dt>Name</dt><dd><bdi>&lt;Ada &amp; all&gt;</bdi></dd>" in page
+        assert "<dt>Username</dt><dd><bdi>ada.l</bdi></dd>" in page
+        assert page.index("ada.l") < page.index('<button class="full"')
+    await begin(inbox.world.visitor(), "bob@example.org")
+    page = (await browser.get((await inbox.last("bob@example.org")).values["path"])).text
+    assert "<dt>" not in page
+
+
 async def test_another_device_chooses_a_new_password_and_is_not_signed_in(browser: Visitor, inbox: Inbox) -> None:
     await begin(browser, uid="ada")
     token = (await inbox.last()).values["path"].removeprefix("/verify/")

@@ -221,9 +221,11 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "fields": [replace(CODE, error="This code is not right or has expired. Only the newest one works")],
         "title": "Check your inbox", "address": ADDRESS, "code_until": NOW + 10 * MINUTE, "link_until": NOW + DAY,
         "is_code_over": False, "is_new": True, "resend_seconds": 42, "mailbox": True}),
-    "link": ("verify_link.html", "/verify/t0k3n", False, {"fields": [], "address": ADDRESS, "is_new": True}),
+    "link": ("verify_link.html", "/verify/t0k3n", False, {
+        "fields": [], "address": ADDRESS, "is_new": True, "facts": []}),
     "link-elsewhere": ("verify_link.html", "/verify/t0k3n", False, {
-        "fields": [NEW_PASSWORD], "address": ADDRESS, "is_new": True}),
+        "fields": [NEW_PASSWORD], "address": ADDRESS, "is_new": True,
+        "facts": [("Name", "Ada <Lovelace>"), ("Username", "ada")]}),
     **{f"link-{state}": ("verify_over.html", "/verify/t0k3n", False, {"state": state, "is_new": True})
        for state in STATES},
     "nothing-waits": ("nothing_waits.html", "/verify", False, NOTHING),

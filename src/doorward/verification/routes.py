@@ -183,7 +183,13 @@ class VerificationRoutes:
             if self.verification.needs_password(found, self._visitor(call)):
                 fields.append(new_password_field(self.policy, label=msgid("New password")))
             response = self.gate.form(
-                call, "verify_link.html", fields, problem, address=found.target, is_new=_is_new(found)
+                call,
+                "verify_link.html",
+                fields,
+                problem,
+                address=found.target,
+                is_new=_is_new(found),
+                facts=_typed(found),
             )
         return _kept_secret(response)
 
@@ -214,6 +220,14 @@ class VerificationRoutes:
 
 def _is_new(found: Confirmation | None) -> bool:
     return found is not None and found.purpose == "sign_up"
+
+
+def _typed(found: Confirmation) -> Sequence[tuple[str, str]]:
+    """What whoever began a sign-up chose, labelled: it may have been a stranger, so its owner sees it first."""
+    if not _is_new(found):
+        return ()
+    labelled = ((msgid("Name"), found.payload["name"]), (msgid("Username"), found.payload["uid"]))
+    return [(label, value) for label, value in labelled if value]
 
 
 def _kept_secret(response: Response) -> Response:
