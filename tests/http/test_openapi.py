@@ -8,14 +8,31 @@ from typing import Any
 import httpx
 import pytest
 
-from doorward.web.routing import JSON, Operation
+from doorward.config import Settings
+from doorward.confirmations import Purpose
+from doorward.web.routing import JSON, Access, Operation
 from tests.http.conftest import PASSWORD, Inbox, Visitor, World
-from tests.support.attack import NOBODY, OPERATOR, call, path_of, route_table
+from tests.support.attack import (
+    NOBODY,
+    OPERATOR,
+    call,
+    live_token,
+    make_admin,
+    path_of,
+    route_table,
+    with_every_operation,
+)
 from tests.support.json_schema import faults, resolve, schema_faults
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 NEW = "another quite different phrase"
 RARE = {"503", "429", "409"}  # each has tests of its own
+LINKS: Mapping[str, Purpose] = {"/api/invitations/accept": "invitation", "/api/recovery/complete": "password"}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return with_every_operation(settings)
 
 
 @dataclass
@@ -222,6 +239,8 @@ async def recoveries(world: World, send: Send) -> None:
     code = (await Inbox(world).last("grace@example.org")).values["code"]
     await send(grace, "POST", "/api/verifications", {"code": code})
     world.clock.advance(1)
+    await send(stranger, "POST", "/api/sessions/email", {"email": "grace@example.org"})
+    world.clock.advance(1)
     await send(stranger, "POST", "/api/recovery", {"email": "grace@example.org"})
     token = str((await Inbox(world).last("grace@example.org")).values["path"]).rpartition("/")[2]
     for _ in range(2):
@@ -254,10 +273,20 @@ async def contacts(world: World, send: Send, ada: Visitor, eve: Visitor, ada_id:
         await send(ada, method, f"/api/users/none/{below}", body)
 
 
+async def invitations(world: World, send: Send, chief: Visitor) -> None:
+    """Somebody invited, and a link that works once."""
+    await send(chief, "POST", "/api/invitations", {"email": "hedy@example.org", "roles": ["auditor"]})
+    await send(chief, "POST", "/api/invitations", {"email": "nowhere", "roles": ["king"]})
+    token = str((await Inbox(world).last("hedy@example.org")).values["path"]).rpartition("/")[2]
+    for _ in range(2):
+        await send(world.visitor(), "POST", "/api/invitations/accept", {"token": token, "password": NEW})
+
+
 async def deletions(world: World, send: Send, ada: Visitor, eve: Visitor, ada_id: str, eve_id: str) -> None:
     program = world.visitor()
     await world.services.users.set_roles(eve_id, ["admin"], None, OPERATOR)
     await eve.sign_in("eve", NEW)
+    await invitations(world, send, eve)
     for method, body in (("PATCH", {"name": "Nobody"}), ("PUT", {"name": "Nobody"}), ("DELETE", None)):
         await send(eve, method, f"/api/users/{NOBODY}", body)
     await send(eve, "DELETE", "/api/users/me")  # the last administrator
@@ -302,8 +331,13 @@ async def test_what_is_not_described_is_refused(world: World, described: Describ
         if operation.reads != JSON or schema.get("additionalProperties", True) is not False:
             continue
         visitor = world.visitor(f"198.51.100.{number + 1}")
-        user = await visitor.sign_up(f"member-{number}")
-        good = {"uid": f"new-{number}", "name": "New", "identifier": f"member-{number}"}
+        if operation.access is Access.ADMIN:
+            user = await make_admin(world, visitor, f"member-{number}")
+        else:
+            user = await visitor.sign_up(f"member-{number}")
+        good = {"uid": f"new-{number}", "name": "New", "identifier": f"member-{number}", "email": "new@example.org"}
+        if operation.path in LINKS:
+            good["token"] = await live_token(world, LINKS[operation.path], user["id"])
         body = {name: good.get(name, PASSWORD) for name in schema.get("required", ())}
         path = path_of(operation, id=user["id"])
         answer = await visitor.send(operation.method, path, {**body, "not_described": 1})

@@ -5,7 +5,9 @@ ASVS 5.0: 2.4.1 (automation), 6.3.8 (nobody learns who is registered).
 
 import asyncio
 import hashlib
+import json
 import re
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,7 +16,7 @@ from doorward.config import Settings
 from doorward.config.settings import Signup
 from doorward.kernel.caller import LOCAL_OPERATOR
 from tests.http.conftest import PASSWORD, Inbox, Visitor, World
-from tests.support.attack import fields_of
+from tests.support.attack import audited, fields_of
 
 ADDRESS = "ada@example.org"
 
@@ -99,6 +101,61 @@ async def test_a_newer_invitation_takes_the_place_of_an_older_one_and_both_end_i
     assert (await visitor.get("/invitation/made-up")).status_code == 404
 
 
+async def test_an_invitation_that_is_called_off_lets_nobody_in(visitor: Visitor, inbox: Inbox) -> None:
+    token, other = await invited(inbox), await invited(inbox, address="bob@example.org")
+    invitations = inbox.world.services.invitations
+    assert await invitations.call_off("ADA@example.org", None, LOCAL_OPERATOR) == 1
+    assert await invitations.call_off(ADDRESS, None, LOCAL_OPERATOR) == 0
+    page = await visitor.get(f"/invitation/{token}")
+    assert (page.status_code, "This invitation no longer works" in page.text) == (410, True)
+    answer = await visitor.post("/api/invitations/accept", {"token": token, "password": PASSWORD})
+    assert [(error["field"], error["code"]) for error in answer.json()["errors"]] == [("token", "void")]
+    assert (await visitor.get(f"/invitation/{other}")).status_code == 200
+    (row,) = await audited(inbox.world, "authn_token_revoked")
+    assert json.loads(row.payload or "{}") == {"purpose": "invitation", "why": "called off"}
+
+
+@pytest.mark.parametrize("what", ["still there", "no administrator any more", "disabled", "gone"])
+async def test_an_invitation_is_worth_as_much_as_whoever_sent_it(visitor: Visitor, inbox: Inbox, what: str) -> None:
+    services = inbox.world.services
+    await invited(inbox, "admin", address="other@example.org")  # the last administrator could not go
+    for address in ("other@example.org", "root@example.org"):
+        token = await invited(inbox, "admin", address=address)
+        admin = inbox.world.visitor()
+        user = (await admin.post("/api/invitations/accept", {"token": token, "password": PASSWORD})).json()
+    await admin.learn_csrf()
+    assert (await admin.post("/api/invitations", {"email": ADDRESS, "roles": ["admin"]})).status_code == 202
+    path = str((await inbox.last(ADDRESS)).values["path"])
+    if what == "no administrator any more":
+        await services.users.set_roles(user["id"], ["support"], None, LOCAL_OPERATOR)
+    elif what == "disabled":
+        await services.users.set_status(user["id"], "disabled", None, LOCAL_OPERATOR)
+    elif what == "gone":
+        await services.users.delete(user["id"], None, LOCAL_OPERATOR)
+    page = await visitor.get(path)
+    body = {"token": path.removeprefix("/invitation/"), "password": PASSWORD}
+    answer = await visitor.post("/api/invitations/accept", body)
+    if what == "still there":
+        assert (page.status_code, answer.status_code) == (200, 201)
+        return
+    assert (page.status_code, answer.status_code) == (410, 400)
+    assert [(error["field"], error["code"]) for error in answer.json()["errors"]] == [("token", "void")]
+    assert (await visitor.submit(path, {"password": PASSWORD}, "/sign-in")).status_code == 400
+    assert await services.users.proven_owner("email", ADDRESS) is None
+
+
+async def test_the_invited_get_no_handle_that_is_kept_for_another(visitor: Visitor, inbox: Inbox) -> None:
+    for uid, email in (("lovelace", "eve@example.org"), ("ada.l", ADDRESS)):
+        body = {"email": email, "uid": uid, "password": PASSWORD}
+        assert (await inbox.world.visitor().post("/api/users", body)).status_code == 202
+    token = await invited(inbox)
+    body = {"token": token, "password": PASSWORD, "uid": "Lovelace"}
+    answer = await visitor.post("/api/invitations/accept", body)
+    assert [(error["field"], error["code"]) for error in answer.json()["errors"]] == [("uid", "taken")]
+    accepted = await visitor.post("/api/invitations/accept", {**body, "uid": "ada.l"})
+    assert accepted.json()["uid"] == "ada.l", "kept for the same address"
+
+
 async def test_members_invite_nobody_and_administrators_do_by_the_api(visitor: Visitor, inbox: Inbox) -> None:
     token = await invited(inbox)
     await visitor.post("/api/invitations/accept", {"token": token, "password": PASSWORD})
@@ -115,7 +172,8 @@ async def test_members_invite_nobody_and_administrators_do_by_the_api(visitor: V
     assert known.json()["errors"][0]["code"] == "known"
     odd = await admin.post("/api/invitations", {"email": "x", "roles": ["king"], "name": "Bob"})
     assert (odd.status_code, fields_of(odd)) == (400, {"email", "roles", "name"})
-    for roles in (False, 0, "", {}, "auditor", [["auditor"]]):
+    wrong: tuple[Any, ...] = (False, 0, "", {}, "auditor", [["auditor"]])
+    for roles in wrong:
         answer = await admin.post("/api/invitations", {**body, "roles": roles})
         assert (answer.status_code, fields_of(answer)) == (400, {"roles"}), roles
     inbox.world.clock.advance(601)
