@@ -148,6 +148,7 @@ async def test_the_invited_get_no_handle_that_is_kept_for_another(visitor: Visit
     for uid, email in (("lovelace", "eve@example.org"), ("ada.l", ADDRESS)):
         body = {"email": email, "uid": uid, "password": PASSWORD}
         assert (await inbox.world.visitor().post("/api/users", body)).status_code == 202
+    inbox.world.clock.advance(1)
     token = await invited(inbox)
     body = {"token": token, "password": PASSWORD, "uid": "Lovelace"}
     answer = await visitor.post("/api/invitations/accept", body)

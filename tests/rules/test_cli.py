@@ -230,6 +230,17 @@ def test_a_user_is_added_shown_listed_and_changed() -> None:
     assert "ada" in right("user", "list").stdout
 
 
+def test_an_invitation_is_sent_and_called_off(place: Path) -> None:
+    (place / "doorward.toml").write_text(
+        "[mail]\nurl = 'smtps://mail.example.org'\nfrom = 'id@example.org'\n", encoding="utf-8"
+    )
+    assert "is queued" in right("user", "invite", "ada@example.org").stdout
+    told = right("user", "uninvite", "Ada@Example.org").stdout
+    assert told == "Ada@Example.org is invited no more.\n"
+    nobody = run("user", "uninvite", "ada@example.org")
+    assert (nobody.exit_code, nobody.stderr) == (1, "Error: There is no invitation to ada@example.org\n")
+
+
 def test_custom_fields_are_given_as_json_or_text(place: Path) -> None:
     (place / "doorward.toml").write_text("[fields.plan]\ntype = 'json'\n[fields.motto]\ntype = 'string'\n", "utf-8")
     made = add("ada", "--field", 'plan={"a": [1]}', "--field", "motto=so be it")

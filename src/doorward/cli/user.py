@@ -114,6 +114,20 @@ def invite(address: str, data: str | None, config: str | None, *, roles: Sequenc
     click.echo(f"The invitation to {address} is queued; the server sends it.")
 
 
+@command.command("uninvite")
+@click.argument("address")
+@places
+def uninvite(address: str, data: str | None, config: str | None) -> None:
+    """Call off the invitation to ADDRESS: its link no longer works."""
+
+    async def call_off(services: app.Services) -> int:
+        return await services.invitations.call_off(address, None, LOCAL_OPERATOR)
+
+    if not with_services(open_place(data, config), call_off):
+        raise click.ClickException(f"There is no invitation to {address}")
+    click.echo(f"{address} is invited no more.")
+
+
 @command.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--from", "kind", type=click.Choice(list(FORMATS)), required=True, help="What the file is.")

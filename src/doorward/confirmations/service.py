@@ -136,8 +136,11 @@ class Confirmations:
 
     async def of_user(self, user_id: str, purpose: Purpose) -> Sequence[Confirmation]:
         """What a user has yet to confirm, the latest first."""
-        now = self.clock.now()
-        found = await self.db.read(store.list_of_user(user_id, purpose, self._open))
+        return await self.db.read(self.live_of_user(user_id, purpose, self.clock.now()))
+
+    def live_of_user(self, user_id: str, purpose: Purpose, now: Instant) -> Work[Sequence[Confirmation]]:
+        """The same, as the caller's transaction sees it."""
+        found = yield from store.list_of_user(user_id, purpose, self._open)
         return [one for one in found if one.state(now) == "live"]
 
     # Confirming -------------------------------------------------------------------------------------------------
@@ -181,10 +184,12 @@ class Confirmations:
         """Call off, in the caller's transaction, what must not outlive a user's sessions; see ENDS_WITH_SESSIONS."""
         yield from self.void_of_user(user_id, self.clock.now(), *ENDS_WITH_SESSIONS)
 
-    def void_of_target(self, target_key: str, now: Instant, *purposes: Purpose) -> Work[None]:
-        """Call off what was sent somewhere, whoever began it: an address has found its owner."""
+    def void_of_target(self, target_key: str, now: Instant, *purposes: Purpose) -> Work[int]:
+        """Call off what was sent somewhere, whoever began it: an address has found its owner. How many still worked."""
+        ended = 0
         for purpose in purposes:
-            yield from store.void_of_target(purpose, target_key, now)
+            ended += yield from store.void_of_target(purpose, target_key, now)
+        return ended
 
     async def purge(self) -> None:
         """Forget what ended long ago."""

@@ -90,6 +90,7 @@ _VOID_OF_TARGET = Statement(
     update(confirmation)
     .where(confirmation.c.purpose == p("wanted"), confirmation.c.target_key == p("key"), *_OPEN)
     .values(voided_at=p("now"), payload_sealed=_EMPTIED)
+    .returning(confirmation.c.expires_at)
 )
 _EMPTY_EXPIRED = Statement(
     update(confirmation)
@@ -170,9 +171,10 @@ def void_of_user(user_id: str, purpose: Purpose, now: Instant) -> Work[None]:
     yield _VOID_OF_USER(owner=user_id, wanted=purpose, now=now)
 
 
-def void_of_target(purpose: Purpose, target_key: str, now: Instant) -> Work[None]:
-    """Call off what was sent somewhere, whoever began it."""
-    yield _VOID_OF_TARGET(wanted=purpose, key=target_key, now=now)
+def void_of_target(purpose: Purpose, target_key: str, now: Instant) -> Work[int]:
+    """Call off what was sent somewhere, whoever began it; how many of them had not expired."""
+    rows = yield _VOID_OF_TARGET(wanted=purpose, key=target_key, now=now)
+    return sum(expires_at > now for (expires_at,) in rows)
 
 
 def empty_expired(now: Instant) -> Work[int]:

@@ -8,20 +8,23 @@ from doorward.audit import AuditTrail, Event, Outcome
 from doorward.authenticators import PasswordService
 from doorward.confirmations import LIFETIME_SECONDS, Confirmation, Confirmations, State
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import Conflict, FieldError, Invalid
+from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, Values
 from doorward.ports import Clock, Database
 from doorward.sessions import Sessions, SignedIn, password_proof
+from doorward.signup import store
 from doorward.signup.by_email import ALREADY, TAKEN, new_handle
 from doorward.signup.passwords import PASSWORD, password_errors
 from doorward.sql import Work
 from doorward.users import NewUser, User, UsersService, contact_key, core_rule
 
+ADMIN: Final = "admin"
 INVITATION: Final = "invitation"
 _DAY_SECONDS: Final = 86_400
 _NO_MAIL: Final = msgid("Invitations go out by mail, and no mail server is configured")
+_VOID: Final = msgid("This link no longer works")
 _HAS_ACCOUNT: Final = msgid("This address has an account already")
 
 
@@ -59,7 +62,7 @@ class Invitations:
         now, key = self.clock.now(), contact_key("email", to)
         yield from self.confirmations.void_of_target(key, now, INVITATION)
         opened = yield from self.confirmations.begin(
-            INVITATION, to, key, now=now, payload={"roles": list(roles)}, locale=locale
+            INVITATION, to, key, now=now, payload={"roles": list(roles), "by": actor_id}, locale=locale
         )
         values: Values = {"path": f"/invitation/{opened.token}", "days": LIFETIME_SECONDS[INVITATION] // _DAY_SECONDS}
         yield from self.outbox.mail(INVITATION, to, locale, values, expires_at=opened.expires_at)
@@ -71,9 +74,31 @@ class Invitations:
             payload={"purpose": INVITATION, "roles": list(roles)},
         )
 
+    async def call_off(self, address: str, actor_id: str | None, caller: Caller) -> int:
+        """Make the invitations to an address void; how many still worked."""
+        now = self.clock.now()
+
+        def work() -> Work[int]:
+            ended = yield from self.confirmations.void_of_target(contact_key("email", address), now, INVITATION)
+            if ended:
+                yield from self.audit.record(
+                    Event.AUTHN_TOKEN_REVOKED,
+                    Outcome.SUCCESS,
+                    caller,
+                    actor_id=actor_id,
+                    payload={"purpose": INVITATION, "why": "called off"},
+                )
+            return ended
+
+        return await self.db.write(work)
+
     async def look(self, token: str) -> tuple[State, Confirmation | None]:
         """What a link leads to. Changes nothing."""
-        return await self.confirmations.look(token, INVITATION)
+        state, found = await self.confirmations.look(token, INVITATION)
+        if state == "live" and found is not None and (inviter := found.payload.get("by")) is not None:
+            user = await self.users.find(inviter)
+            state = state if user is not None and _may_invite(user) else "void"
+        return state, found
 
     async def accept(
         self, token: str, body: Mapping[str, Any], caller: Caller, replaced: str | None = None
@@ -81,7 +106,8 @@ class Invitations:
         """Make a user of whoever followed the link and start their session.
 
         `body`: what sign-up takes, without an address, which is the invited one; `replaced`: a session token that gives
-        way. Raises Invalid naming every bad field, or `token`; then nothing is used up. Unavailable.
+        way. Raises Invalid naming every bad field, or `token`, also when whoever invited them is no administrator any
+        more; then nothing is used up. Unavailable.
         """
         found = await self.confirmations.by_token(token, INVITATION)
         new, password = await self._check(found, body)
@@ -94,16 +120,25 @@ class Invitations:
             yield from self.confirmations.void_of_target(found.target_key, now, "sign_up", "email")
             return (yield from self.sessions.finish(user, password_proof(now), caller, "cookie", replaced=replaced))
 
+        def first() -> Work[None]:
+            yield from self.confirmations.use(found, self.clock.now())
+            yield from self._check_inviter(found.payload.get("by"))
+
         try:
-            return await self.users.create(
-                new,
-                caller,
-                also=also,
-                roles=roles,
-                first=lambda: self.confirmations.use(found, self.clock.now()),
-            )
+            return await self.users.create(new, caller, also=also, roles=roles, first=first)
         except Conflict:
             raise Invalid([FieldError("email", "known", ALREADY)], reason="address proven by somebody else") from None
+
+    def _check_inviter(self, inviter: str | None) -> Work[None]:
+        """Give no role in the name of somebody who could not any more. Nobody: the operator had invited them."""
+        if inviter is None:
+            return
+        try:
+            user = yield from self.users.locked(inviter)
+        except NotFound:
+            raise _void() from None
+        if not _may_invite(user):
+            raise _void()
 
     async def _check(self, found: Confirmation, body: Mapping[str, Any]) -> tuple[NewUser, str]:
         profile = {name: value for name, value in body.items() if name != PASSWORD}
@@ -115,7 +150,7 @@ class Invitations:
             new = self.users.validate_sign_up_by_email({**profile, "email": found.target})
         except Invalid as invalid:
             errors.extend(invalid.errors)
-        if new is not None and new.uid and await self._is_taken(new.uid):
+        if new is not None and new.uid and await self._is_taken(new.uid, found.target_key):
             errors.append(core_rule("uid").refuse(TAKEN))
         password = body.get(PASSWORD)
         context = [found.target] if new is None else self._context(new, found.target)
@@ -125,8 +160,19 @@ class Invitations:
         uid = new.uid or new_handle()
         return replace(new, uid=uid, name=new.name or uid, email=None, locale=found.locale or None), password
 
-    async def _is_taken(self, uid: str) -> bool:
-        return self.users.is_reserved(uid) or await self.users.taken(uid)
+    async def _is_taken(self, uid: str, target_key: str) -> bool:
+        if self.users.is_reserved(uid) or await self.users.taken(uid):
+            return True
+        kept = await self.db.read(store.find_reservation(uid, self.clock.now()))
+        return kept is not None and kept[0] != target_key
 
     def _context(self, new: NewUser, address: str) -> list[str]:
         return [word for word in (new.uid, new.name, address) if word]
+
+
+def _may_invite(user: User) -> bool:
+    return user.status == "active" and ADMIN in user.roles
+
+
+def _void() -> Invalid:
+    return Invalid([FieldError("token", "void", _VOID)], reason="whoever invited them may not any more")
