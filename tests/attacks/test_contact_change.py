@@ -4,19 +4,26 @@ ASVS 6.3.7, 6.3.8, 6.4.1, 6.5.1, 6.6.2, 6.6.3, 7.4.2, 7.5.1, 8.2.2, 15.3.3, 15.4
 """
 
 import asyncio
+import dataclasses
 import json
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 import httpx
 import pytest
 
 from doorward.kernel.instant import DAY, SECOND
+from doorward.ports import Database
 from doorward.sql import Work
+from doorward.users import User, UsersService
 from tests.http.conftest import Inbox, Visitor, World
 from tests.support.attack import OPERATOR, audited, dump, fields_of, shown
 from tests.support.members import STALE, code, email_of, follow, last, link, member
 
+T = TypeVar("T")
 OLD, NEW, EVES = "ada@example.org", "ada@example.net", "eve@example.org"
+THIRD = "third@example.org"
 NUMBER = "+4915123456789"
 BAD_ADDRESSES = [
     "a@example.org,b@example.org",
@@ -54,6 +61,19 @@ async def change(visitor: Visitor, user_id: str, address: object) -> httpx.Respo
 async def verify(visitor: Visitor, typed: str, purpose: str = "email") -> httpx.Response:
     """Send a code back."""
     return await visitor.post("/api/verifications", {"code": typed, "purpose": purpose})
+
+
+async def prove(world: World, visitor: Visitor, user_id: str, address: str) -> None:
+    """Change to an address, all the way."""
+    assert (await change(visitor, user_id, address)).status_code == 202
+    assert (await verify(visitor, await code(world, address))).status_code == 200
+    world.clock.advance(1)
+
+
+async def prove_number(world: World, visitor: Visitor, user_id: str, number: str) -> None:
+    """Add a number, all the way."""
+    assert (await visitor.post(f"/api/users/{user_id}/phone", {"phone": number})).status_code == 202
+    assert (await verify(visitor, await code(world, number), "phone")).status_code == 200
 
 
 async def rows_without(world: World, *but: str) -> dict[str, int]:
@@ -203,7 +223,7 @@ async def test_a_code_works_only_in_the_session_that_asked(world: World) -> None
 
 @pytest.mark.asvs("6.6.3")
 @pytest.mark.parametrize("purpose", ["email", "phone"])
-async def test_five_wrong_codes_end_it_even_with_newer_codes_and_twenty_at_once(world: World, purpose: str) -> None:
+async def test_five_wrong_codes_end_it_for_newer_codes_too_and_twenty_at_once(world: World, purpose: str) -> None:
     ada, user_id = await member(world, "ada", OLD)
     to = {"email": NEW, "phone": NUMBER}[purpose]
     await ada.post(f"/api/users/{user_id}/{purpose}", {purpose: to})
@@ -211,9 +231,9 @@ async def test_five_wrong_codes_end_it_even_with_newer_codes_and_twenty_at_once(
     wrong = [f"{(int(first) + n) % 10**6:06}" for n in range(1, 21)]
     answers = await asyncio.gather(*(verify(ada, one, purpose) for one in wrong))
     assert {answer.status_code for answer in answers} <= {400, 429}
-    assert (await ada.submit(f"/account/{purpose}/resend", {}, f"/account/{purpose}")).status_code == 303
-    newer = await code(world, to)
-    assert (await verify(ada, newer, purpose)).status_code == 400
+    assert (await ada.submit(f"/account/{purpose}/resend", {}, f"/account/{purpose}")).status_code == 400
+    assert await code(world, to) == first, "no newer one could help"
+    assert (await verify(ada, first, purpose)).status_code == 400
     assert await email_of(ada) == (OLD, True)
     assert await world.services.users.contact(user_id, "phone") is None
 
@@ -387,6 +407,148 @@ async def test_an_address_that_somebody_else_has_proven_since_is_not_taken_from_
     assert "Meanwhile your old address" in answer.text
     assert await email_of(grace) == (OLD, True)
     assert (await ada.get("/api/users/me")).status_code == 200, "nothing of it was done"
+
+
+@pytest.mark.asvs("6.3.7")
+@pytest.mark.parametrize("by_way_of", [(EVES,), (EVES, THIRD), (EVES, THIRD, EVES)])
+async def test_a_thiefs_mailbox_undoes_nothing_once_the_owner_has_changed_back(
+    world: World, by_way_of: tuple[str, ...]
+) -> None:
+    ada, user_id = await member(world, "ada", OLD)
+    for address in (*by_way_of, OLD):
+        await prove(world, ada, user_id, address)
+    left = await world.services.confirmations.of_user(user_id, "email_undo")
+    assert {one.target for one in left} == {OLD}
+    for address in by_way_of:
+        for mail in await Inbox(world).messages(address):
+            if mail.template == "email_changed":
+                assert (await follow(world.visitor(), str(mail.values["path"]))).status_code == 400
+    assert await email_of(ada) == (OLD, True)
+
+
+@pytest.mark.asvs("6.3.7")
+async def test_a_thief_who_changes_back_and_forth_leaves_the_owner_their_way_back(world: World) -> None:
+    thief, user_id = await member(world, "ada", OLD)
+    await prove(world, thief, user_id, EVES)
+    undo = await link(world, OLD)
+    for address in (THIRD, EVES, THIRD):
+        await prove(world, thief, user_id, address)
+    assert (await follow(world.visitor(), undo)).status_code == 303
+    user = await world.services.users.find_by_identifier(OLD)
+    assert user is not None
+    assert user.id == user_id
+
+
+@pytest.mark.asvs("6.3.7")
+async def test_an_undo_takes_away_a_number_that_was_proven_since(world: World) -> None:
+    thief, user_id = await member(world, "ada", OLD)
+    await prove(world, thief, user_id, EVES)
+    undo = await link(world, OLD)
+    await prove_number(world, thief, user_id, NUMBER)
+    assert (await follow(world.visitor(), undo)).status_code == 303
+    assert await world.services.users.contact(user_id, "phone") is None
+    told = await last(world, OLD)
+    assert (told.template, NUMBER in str(told.values)) == ("phone_changed", False)
+
+
+async def test_an_undo_leaves_a_number_that_was_proven_before(world: World) -> None:
+    ada, user_id = await member(world, "ada", OLD)
+    await prove_number(world, ada, user_id, NUMBER)
+    await prove(world, ada, user_id, EVES)
+    assert (await follow(world.visitor(), await link(world, OLD))).status_code == 303
+    assert (await world.services.users.contact(user_id, "phone") or [""])[0] == NUMBER
+
+
+async def test_an_undo_signs_nobody_else_out(world: World) -> None:
+    ada, user_id = await member(world, "ada", OLD)
+    grace, _ = await member(world, "grace")
+    await prove(world, ada, user_id, EVES)
+    first = await follow(grace, await link(world, OLD))
+    assert first.status_code == 303
+    assert "Max-Age=0" not in str(first.headers.get_list("set-cookie"))
+    assert (await grace.get("/api/users/me")).status_code == 200
+    bob, bob_id = await member(world, "bob", "bob@example.org")
+    await prove(world, bob, bob_id, EVES)
+    own = await follow(bob, await link(world, "bob@example.org"))
+    assert "Max-Age=0" in str(own.headers.get_list("set-cookie")), "their own is dead, and goes"
+
+
+# At the same time -------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Watched:
+    """A database that notes the statements of every transaction."""
+
+    db: Database
+    written: list[list[str]] = dataclasses.field(default_factory=list)
+
+    async def read(self, work: Work[T]) -> T:
+        return await self.db.read(work)
+
+    async def write(self, work: Callable[[], Work[T]]) -> T:
+        def noted() -> Work[T]:
+            statements: list[str] = []
+            self.written.append(statements)
+            running = work()
+            try:
+                query = next(running)
+                while True:
+                    statements.append(query.statement.postgresql.sql)
+                    query = running.send((yield query))
+            except StopIteration as done:
+                result: T = done.value
+                return result
+
+        return await self.db.write(noted)
+
+
+@pytest.mark.asvs("15.4.2")
+async def test_a_user_is_locked_before_what_waits_for_them(world: World) -> None:
+    """Two transactions that lock a user and their links in different orders wait for each other in a circle."""
+    ada, user_id = await member(world, "ada", OLD)
+    watched = _Watched(world.services.db)
+    for service in (world.services.contacts, world.services.phones, world.services.users):
+        object.__setattr__(service, "db", watched)
+    await prove(world, ada, user_id, EVES)
+    undo = await link(world, OLD)
+    await change(ada, user_id, THIRD)
+    await ada.send("DELETE", f"/api/users/{user_id}/email/pending")
+    await ada.send("PATCH", "/api/users/me", {"email": NEW})
+    await ada.submit("/account/email/resend", {}, "/account/email")
+    await prove_number(world, ada, user_id, NUMBER)
+    await ada.send("DELETE", f"/api/users/{user_id}/phone")
+    assert (await follow(world.visitor(), undo)).status_code == 303
+    touching = [statements for statements in watched.written if any("confirmation" in one for one in statements)]
+    assert len(touching) >= 8
+    unlocked = [statements[0] for statements in touching if "FOR UPDATE" not in statements[0]]
+    # A newer code touches one link and no user.
+    assert [one for one in unlocked if not one.startswith("UPDATE confirmation SET code_mac")] == []
+
+
+@pytest.mark.asvs("15.4.2")
+async def test_an_address_proven_in_between_is_not_replaced_by_a_mere_claim(world: World) -> None:
+    ada = world.visitor()
+    await ada.sign_up("ada", email=OLD)
+    path = await link(world, OLD)
+    once = iter([path])
+
+    class Users(UsersService):
+        """Users, one of whom proves an address right after somebody has looked at them."""
+
+        async def find(self, user_id: str) -> User | None:
+            found = await super().find(user_id)
+            for way in once:
+                assert (await follow(world.visitor(), way)).status_code == 303
+            return found
+
+    users = world.services.users
+    later = Users(**{one.name: getattr(users, one.name) for one in dataclasses.fields(users)})
+    object.__setattr__(world.services.contacts, "users", later)
+    assert (await ada.send("PATCH", "/api/users/me", {"email": NEW, "name": "Ada L."})).status_code == 200
+    assert await email_of(ada) == (OLD, True)
+    assert (await verify(ada, await code(world, NEW))).status_code == 200
+    assert await email_of(ada) == (NEW, True)
 
 
 # Bad input and floods ---------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import pytest
 
+from doorward.signup.rules import RegistrationRules
 from tests.http.conftest import PASSWORD, Inbox, World
 from tests.support.attack import OPERATOR
 from tests.support.members import STALE, code, email_of, follow, last, link, member
@@ -39,7 +40,8 @@ async def test_the_link_works_on_another_device_and_starts_no_session_there(worl
     assert (await telephone.get(path)).status_code == 200
     assert await email_of(ada) == (OLD, True), "looking changes nothing"
     answer = await follow(telephone, path)
-    assert answer.status_code == 303
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?verified=1")
+    assert 'class="notice' in (await telephone.get("/sign-in?verified=1", headers=SAME_ORIGIN)).text
     assert (await telephone.get("/api/users/me")).status_code == 401
     assert await email_of(ada) == (NEW, True)
 
@@ -113,6 +115,54 @@ async def test_a_mere_claim_is_replaced_at_once_and_asked_about(world: World) ->
     assert (await ada.post("/api/verifications", {"code": await code(world, NEW)})).status_code == 200
     assert await email_of(ada) == (NEW, True)
     assert not [mail for mail in await Inbox(world).messages(OLD) if mail.template == "email_changed"]
+
+
+@pytest.mark.parametrize("address", [None, NEW])
+async def test_a_body_that_is_refused_changes_no_address(world: World, address: str | None) -> None:
+    ada, user_id = await member(world, "ada", OLD)
+    chief, chief_id = await member(world, "chief")
+    await world.services.users.set_roles(chief_id, ["admin"], None, OPERATOR)
+    await chief.sign_in("chief")
+    before = len(await Inbox(world).rows())
+    answer = await chief.send("PUT", f"/api/users/{user_id}", {"uid": "chief", "email": address})
+    assert answer.status_code == 400
+    assert [(error["field"], error["code"]) for error in answer.json()["errors"]] == [("uid", "taken")]
+    assert await email_of(ada) == (OLD, True)
+    assert len(await Inbox(world).rows()) == before
+    assert NEW not in (await ada.get("/account/email")).text
+
+
+async def test_a_claim_that_goes_takes_the_link_to_it_along(world: World) -> None:
+    ada = world.visitor()
+    await ada.sign_up("ada", email=OLD)
+    path = await link(world, OLD)
+    assert (await ada.send("PATCH", "/api/users/me", {"email": None})).json()["email"] is None
+    assert (await world.visitor().get(path)).status_code == 410
+
+
+@pytest.mark.parametrize("can_mail", [True, False])
+async def test_members_claim_no_address_of_a_denied_domain(world: World, can_mail: bool) -> None:  # noqa: FBT001  a parameter of the test
+    ada = world.visitor()
+    await ada.sign_up("ada")
+    object.__setattr__(world.services.contacts, "rule", RegistrationRules.of([], ["eve.example"], None).error)
+    world.services.outbox.can_mail = can_mail
+    answer = await ada.send("PATCH", "/api/users/me", {"email": "ada@eve.example"})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "domain_not_allowed")
+    assert await email_of(ada) == (None, False)
+    assert (await ada.send("PATCH", "/api/users/me", {"email": NEW})).json()["email"] == NEW
+
+
+async def test_where_no_mail_can_be_sent_a_proven_address_stays(world: World) -> None:
+    ada, user_id = await member(world, "ada", OLD)
+    world.services.outbox.can_mail = False
+    for answer in (
+        await ada.send("PATCH", "/api/users/me", {"email": NEW, "name": "Ada L."}),
+        await ada.post(f"/api/users/{user_id}/email", {"email": NEW}),
+    ):
+        assert answer.status_code == 409
+    me = (await ada.get("/api/users/me")).json()
+    assert (me["email"], me["email_verified"]) == (OLD, True)
+    assert me["name"] != "Ada L."
 
 
 async def test_account_pages_remind_of_an_address_that_nobody_confirmed(world: World) -> None:

@@ -242,8 +242,10 @@ class ContactRoutes:
 
     async def post_undo(self, call: Call) -> Response:
         """Undo it, and go on to a new password."""
-        response = redirect(await self.contacts.undo(call.path("token"), call.caller))
-        self.gate.cookies.drop(response, self.gate.cookies.session)
+        undone = await self.contacts.undo(call.path("token"), call.caller)
+        response = redirect(undone.path)
+        if call.session is not None and call.session.user_id == undone.user_id:  # it has ended; somebody else's goes on
+            self.gate.cookies.drop(response, self.gate.cookies.session)
         response.headers[_REFERRER[0]] = _REFERRER[1]
         return response
 

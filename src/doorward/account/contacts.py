@@ -1,12 +1,13 @@
 """The e-mail address of a user: proven before it counts, and given back to whoever lost it (C26, C27, C28; UX-34)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
+from doorward.account.contact_events import CODE_MINUTES, find_user, lock_active, record, tell_of_number
 from doorward.account.ownership import check_owner
-from doorward.audit import AuditTrail, Event, Outcome, Refusals
+from doorward.audit import AuditTrail, Refusals
 from doorward.authenticators import PasswordService
 from doorward.confirmations import (
     LIFETIME_SECONDS,
@@ -20,7 +21,7 @@ from doorward.confirmations import (
 )
 from doorward.confirmations import State as LinkState
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound
+from doorward.kernel.errors import Conflict, FieldError, Invalid
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
@@ -30,8 +31,7 @@ from doorward.sql import Work
 from doorward.users import Changes, User, UsersService, contact_key
 
 PAGE: Final = "/account/email"
-CODE_MINUTES: Final = 10
-GONE: Final = msgid("This link no longer works, because something newer took its place")
+_SIGN_IN: Final = "/sign-in?verified=1"
 _OF_A_USER: Final[Sequence[Purpose]] = ("email", "email_undo", "phone", "recovery", "sign_in", "password")
 _UNDO_DAYS: Final = LIFETIME_SECONDS["email_undo"] * SECOND // DAY
 _LINK_HOURS: Final = LIFETIME_SECONDS["email"] // 3600
@@ -42,7 +42,6 @@ _NEEDED: Final = msgid("Enter an e-mail address")
 _TAKEN_SINCE: Final = msgid(
     "Meanwhile your old address was confirmed for another account. Please turn to those who help you here"
 )
-What: TypeAlias = Literal["pending", "called off", "undone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,36 +117,53 @@ class Contacts:
         user = await self._find(user_id)
         if user.email_verified and asked.core["email"] == user.email:
             raise Invalid([FieldError("email", "unchanged", _UNCHANGED)])
-        at_once = await self._change(session, user, asked, caller)
-        await self.users.update(user_id, at_once, session.user_id, caller)
+        if not self.outbox.can_mail:
+            raise Conflict(_NO_MAIL, reason="no mail server")
+        await self._change(session, user, asked, caller)
 
-    async def change(self, session: Session, user_id: str, changes: Changes, caller: Caller) -> Changes:
-        """Take out of `changes` an address that has to be proven first, and begin to. What can be written at once.
+    async def update(self, session: Session, user_id: str, asked: Changes, caller: Caller) -> User:
+        """Write what was asked; of an address that has to be proven first, only the change begins. All or nothing.
 
-        Raises what `ask` raises.
+        Raises what `ask` raises, and Invalid for a handle that is taken.
         """
-        if "email" not in changes.core:
-            return changes
-        user = await self._find(user_id)
-        if changes.core["email"] == user.email or not (user.email_verified or self.outbox.can_mail):
-            return changes
-        # A claim, too: once it is proven it is a way back into the account (C20, C26).
-        session.require_fresh(self.clock.now())
-        return await self._change(session, user, changes, caller)
+        if "email" in asked.core:
+            user = await self._find(user_id)
+            if asked.core["email"] != user.email:
+                return await self._change(session, user, asked, caller)
+        return await self.users.update(user_id, _without_email(asked), session.user_id, caller)
 
-    async def _change(self, session: Session, user: User, changes: Changes, caller: Caller) -> Changes:
-        address = changes.core["email"]
+    async def _change(self, session: Session, user: User, asked: Changes, caller: Caller) -> User:
+        address = asked.core["email"]
+        if address is None and self.required:
+            raise Invalid([FieldError("email", "required", _NEEDED)])
         if address is not None and session.user_id == user.id and (error := self.rule(address)):
             raise Invalid([error])
+        self._check_fresh(session, user)
+        write = partial(self.users.update, user.id, asked, session.user_id, caller)
+        if address is None or not self.outbox.can_mail:
+            return await write(adapt=partial(self._adapt, session, asked, user, caller))
+        async with await self.sends.of_account(user.id, caller), await self.sends.mail("email", address, caller):
+            owner = await self._owner_of(address, user)
+            return await write(adapt=partial(self._adapt, session, asked, owner, caller))
+
+    def _adapt(
+        self, session: Session, asked: Changes, owner: User, caller: Caller, user: User, now: Instant
+    ) -> Work[Changes]:
+        """What of `asked` is written at once. `user` is locked: a claim that was just proven is a claim no more."""
+        address = asked.core["email"]
+        self._check_fresh(session, user)
         if address is None:
-            await self._remove(user, session, caller)
+            yield from self._remove(user, session, caller, now)
         elif self.outbox.can_mail:
-            await self._begin(session, user, address, caller)
-        else:
+            yield from self._open(session, user, address, owner, caller, now)
+        elif user.email_verified:
             raise Conflict(_NO_MAIL, reason="no mail server")
-        if not user.email_verified:
-            return changes
-        return Changes({name: value for name, value in changes.core.items() if name != "email"}, changes.fields)
+        return _without_email(asked) if user.email_verified else asked
+
+    def _check_fresh(self, session: Session, user: User) -> None:
+        # A claim, too: once it is proven it is a way back into the account (C20, C26).
+        if user.email_verified or self.outbox.can_mail:
+            session.require_fresh(self.clock.now())
 
     async def resend(self, session: Session, caller: Caller) -> None:
         """Send a newer code for what this session asked, or begin anew for one's pending or claimed address.
@@ -187,33 +203,39 @@ class Contacts:
         now = self.clock.now()
 
         def work() -> Work[None]:
+            yield from self.users.locked(user.id)
             yield from self.confirmations.void_of_user(user.id, now, "email")
-            yield from self._record(user.id, session, caller, "called off")
+            yield from record(self.audit, "email", user.id, session, caller, "called off")
 
         await self.db.write(work)
 
     async def _begin(self, session: Session, user: User, address: str, caller: Caller) -> None:
-        """Void what was asked before, and send; the same rows and reads whoever has the address (C16)."""
-        holder = holder_of_session(session.id) if session.user_id == user.id else None
         async with await self.sends.of_account(user.id, caller), await self.sends.mail("email", address, caller):
             owner = await self._owner_of(address, user)
             now = self.clock.now()
 
             def work() -> Work[None]:
-                yield from self.confirmations.void_of_user(user.id, now, "email")
-                opened = yield from self.confirmations.begin(
-                    "email",
-                    address,
-                    contact_key("email", address),
-                    now=now,
-                    user_id=user.id,
-                    holder=holder,
-                    locale=caller.locale,
-                )
-                yield from self._send(opened, address, user, owner, caller)
-                yield from self._record(user.id, session, caller, "pending")
+                locked = yield from self.users.locked(user.id)
+                yield from self._open(session, locked, address, owner, caller, now)
 
             await self.db.write(work)
+
+    def _open(
+        self, session: Session, user: User, address: str, owner: User, caller: Caller, now: Instant
+    ) -> Work[None]:
+        """Void what was asked before, and send; the same rows and reads whoever has the address (C16)."""
+        yield from self.confirmations.void_of_user(user.id, now, "email")
+        opened = yield from self.confirmations.begin(
+            "email",
+            address,
+            contact_key("email", address),
+            now=now,
+            user_id=user.id,
+            holder=holder_of_session(session.id) if session.user_id == user.id else None,
+            locale=caller.locale,
+        )
+        yield from self._send(opened, address, user, owner, caller)
+        yield from record(self.audit, "email", user.id, session, caller, "pending")
 
     async def _owner_of(self, address: str, user: User) -> User:
         """Whoever has proven the address, else `user`; always with two look-ups."""
@@ -245,7 +267,7 @@ class Contacts:
         found = await self.confirmations.check_code(found, code, caller)
         return await self.confirm(found, Submitted(is_holder=True, session_id=session.id), caller)
 
-    async def confirm(self, found: Confirmation, submitted: Submitted, caller: Caller) -> Completed:  # noqa: ARG002  a Handler
+    async def confirm(self, found: Confirmation, submitted: Submitted, caller: Caller) -> Completed:
         """Put a proven address in the place of the old one, whose owner is told and can undo it for seven days.
 
         No session begins. Raises Invalid when it is over, Conflict when somebody else has proven the address.
@@ -258,18 +280,31 @@ class Contacts:
             # What was sent to the old address opens nothing any more (C23), and nobody waits for this one in vain.
             yield from self.confirmations.void_of_user(user.id, now, "recovery", "sign_in", "password", "email")
             yield from self.confirmations.void_of_target(found.target_key, now, "email", "sign_up")
-            if user.email is not None and user.email_verified and user.email != found.target:
-                yield from self._tell_old(user, user.email, found.target, now)
+            yield from self._settle_undos(user, found, now)
             return user.id
 
-        return Completed("email", await self.db.write(work), f"{PAGE}?confirmed=1")
+        user_id = await self.db.write(work)
+        return Completed("email", user_id, _SIGN_IN if submitted.session_id is None else f"{PAGE}?confirmed=1")
 
     def _use(self, found: Confirmation, now: Instant) -> Work[User]:
+        user = yield from lock_active(self.users, found.user_id, "token")
         yield from self.confirmations.use(found, now)
-        user = yield from self.users.locked(found.user_id or "")
-        if user.status != "active":
-            raise Invalid([FieldError("token", "void", GONE)], reason=user.status)
         return user
+
+    def _settle_undos(self, user: User, found: Confirmation, now: Instant) -> Work[None]:
+        """Tell the old address; but whoever returns to an address that was theirs undoes by it what came after.
+
+        The addresses in between may be a thief's, who must not take back what the owner took back. What came before
+        stays: the thief may be the one who goes back and forth.
+        """
+        undos = yield from self.confirmations.live_of_user(user.id, "email_undo", now)
+        left_at = min((one.created_at for one in undos if one.target_key == found.target_key), default=None)
+        if left_at is not None:
+            for one in undos:
+                if one.target_key != found.target_key and one.created_at > left_at:
+                    yield from self.confirmations.void(one, now)
+        elif user.email is not None and user.email_verified and user.email != found.target:
+            yield from self._tell_old(user, user.email, found.target, now)
 
     def _tell_old(self, user: User, old: str, new: str, now: Instant) -> Work[None]:
         opened = yield from self.confirmations.begin(
@@ -284,20 +319,12 @@ class Contacts:
         values: Values = {"path": f"/undo/{opened.token}", "days": _UNDO_DAYS, "name": user.name, "new_email": new}
         yield from self.outbox.mail("email_changed", old, user.locale, values, expires_at=opened.expires_at)
 
-    async def _remove(self, user: User, session: Session, caller: Caller) -> None:
+    def _remove(self, user: User, session: Session, caller: Caller, now: Instant) -> Work[None]:
         """Forget a proven address; who had it is told and can undo it. A claim is left for `users.update`."""
-        if self.required:
-            raise Invalid([FieldError("email", "required", _NEEDED)])
-        now = self.clock.now()
-
-        def work() -> Work[None]:
-            locked = yield from self.users.locked(user.id)
-            yield from self.confirmations.void_of_user(user.id, now, "email", "recovery", "sign_in")
-            if locked.email is not None and locked.email_verified:
-                yield from self.users.remove_contact(user.id, "email", caller, now, session.user_id)
-                yield from self._tell_old(locked, locked.email, "", now)
-
-        await self.db.write(work)
+        yield from self.confirmations.void_of_user(user.id, now, "email", "recovery", "sign_in")
+        if user.email is not None and user.email_verified:
+            yield from self.users.remove_contact(user.id, "email", caller, now, session.user_id)
+            yield from self._tell_old(user, user.email, "", now)
 
     # Undoing ----------------------------------------------------------------------------------------------------
 
@@ -305,10 +332,11 @@ class Contacts:
         """What a link to the old address leads to. Changes nothing."""
         return await self.confirmations.look(token, "email_undo")
 
-    async def undo(self, token: str, caller: Caller) -> str:
+    async def undo(self, token: str, caller: Caller) -> Completed:
         """Give the old address back, end every session, and begin a recovery; the page where it goes on.
 
-        Whoever changed the address has known the password: it opens nothing any more until another is set. Raises
+        Whoever changed the address has known the password: it opens nothing any more until another is set. A number
+        that was proven since may be theirs and goes; its owner can prove it again. Raises
         Invalid when the link is over, Conflict when the old address has meanwhile been proven for somebody else.
         """
         found = await self.confirmations.by_token(token, "email_undo")
@@ -318,9 +346,10 @@ class Contacts:
         except Conflict as conflict:
             raise Conflict(_TAKEN_SINCE, reason=conflict.reason) from None
 
-    def _undo(self, found: Confirmation, caller: Caller, now: Instant) -> Work[str]:
+    def _undo(self, found: Confirmation, caller: Caller, now: Instant) -> Work[Completed]:
         user = yield from self._use(found, now)
         yield from self.users.prove(user.id, "email", found.target, caller, now)
+        yield from self._forget_number(replace(user, email=found.target, email_verified=True), found, caller, now)
         yield from self.sessions.end_all(user.id, caller, now)
         yield from self.sessions.forget_devices(user.id)
         yield from self.confirmations.void_of_user(user.id, now, *_OF_A_USER)
@@ -328,27 +357,23 @@ class Contacts:
         opened = yield from self.confirmations.begin(
             "recovery", found.target, found.target_key, now=now, user_id=user.id, locale=caller.locale
         )
-        yield from self._record(user.id, None, caller, "undone")
-        return f"/recovery/{opened.token}"
+        yield from record(self.audit, "email", user.id, None, caller, "undone")
+        return Completed("email_undo", user.id, f"/recovery/{opened.token}")
+
+    def _forget_number(self, user: User, found: Confirmation, caller: Caller, now: Instant) -> Work[None]:
+        contact = yield from self.users.contact_of(user.id, "phone")
+        if contact is not None and contact[1] is not None and contact[1] >= found.created_at:
+            yield from self.users.remove_contact(user.id, "phone", caller, now)
+            yield from tell_of_number(self.outbox, user, contact[0], now)
 
     # Shared -----------------------------------------------------------------------------------------------------
 
     async def _find(self, user_id: str) -> User:
-        user = await self.users.find(user_id)
-        if user is None:
-            raise NotFound(reason="no such user")
-        return user
+        return await find_user(self.users, user_id)
 
     async def _pending(self, user_id: str) -> Confirmation | None:
         return next(iter(await self.confirmations.of_user(user_id, "email")), None)
 
-    def _record(self, user_id: str, session: Session | None, caller: Caller, what: What) -> Work[None]:
-        yield from self.audit.record(
-            Event.USER_UPDATED,
-            Outcome.SUCCESS,
-            caller,
-            user_id=user_id,
-            actor_id=user_id if session is None else session.user_id,
-            session_id=None if session is None else session.id,
-            payload={"fields": ["email"], "email": what},
-        )
+
+def _without_email(changes: Changes) -> Changes:
+    return Changes({name: value for name, value in changes.core.items() if name != "email"}, changes.fields)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from doorward.account.contacts import CODE_MINUTES, GONE
+from doorward.account.contact_events import CODE_MINUTES, PHONE_PAGE, find_user, lock_active, record, tell_of_number
 from doorward.account.ownership import check_owner
-from doorward.audit import AuditTrail, Event, Outcome, Refusals
+from doorward.audit import AuditTrail, Refusals
 from doorward.confirmations import Completed, Confirmation, Confirmations, Opened, Submitted, holder_of_session
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound
@@ -16,9 +16,8 @@ from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import Clock, Database
 from doorward.sessions import Session
 from doorward.sql import Work
-from doorward.users import User, UsersService, masked, normalise_phone
+from doorward.users import User, UsersService, normalise_phone
 
-PAGE: Final = "/account/phone"
 _NOTHING: Final = msgid("There is no number to confirm any more")
 _NEEDED: Final = msgid("Enter a phone number")
 _UNCHANGED: Final = msgid("This is your number already")
@@ -74,7 +73,7 @@ class Phones:
         if typed is None or typed == "":
             raise Invalid([FieldError("phone", "required", _NEEDED)])
         number = normalise_phone(typed, self.countries)
-        user = await self._find(user_id)
+        user = await find_user(self.users, user_id)
         contact = await self.users.contact(user_id, "phone")
         if contact is not None and contact[0] == number:
             raise Invalid([FieldError("phone", "unchanged", _UNCHANGED)])
@@ -82,6 +81,7 @@ class Phones:
             now = self.clock.now()
 
             def work() -> Work[None]:
+                yield from self.users.locked(user_id)
                 yield from self.confirmations.void_of_user(user_id, now, "phone")
                 opened = yield from self.confirmations.begin(
                     "phone",
@@ -93,7 +93,7 @@ class Phones:
                     locale=caller.locale,
                 )
                 yield from self._send(opened, number, user, caller)
-                yield from self._record(user_id, session, caller, "pending")
+                yield from record(self.audit, "phone", user_id, session, caller, "pending")
 
             await self.db.write(work)
 
@@ -107,7 +107,7 @@ class Phones:
 
     async def renew(self, found: Confirmation, caller: Caller) -> None:
         """The same for what `found` is, whoever found it."""
-        user = await self._find(found.user_id or "")
+        user = await find_user(self.users, found.user_id or "")
         async with await self.sends.of_account(user.id, caller), await self.sends.text(found.target, caller):
             now = self.clock.now()
 
@@ -133,19 +133,17 @@ class Phones:
         now = self.clock.now()
 
         def work() -> Work[str]:
+            user = yield from lock_active(self.users, found.user_id, "code")
             yield from self.confirmations.use(found, now)
-            user = yield from self.users.locked(found.user_id or "")
-            if user.status != "active":
-                raise Invalid([FieldError("code", "void", GONE)], reason=user.status)
             before = yield from self.users.owner_of("phone", found.target)
             yield from self.users.prove(user.id, "phone", found.target, caller, now)
             yield from self.confirmations.void_of_user(user.id, now, "phone")
-            yield from self._tell(user, found.target, now)
+            yield from tell_of_number(self.outbox, user, found.target, now)
             if before is not None and before.id != user.id:
-                yield from self._tell(before, found.target, now)
+                yield from tell_of_number(self.outbox, before, found.target, now)
             return user.id
 
-        return Completed("phone", await self.db.write(work), f"{PAGE}?confirmed=1")
+        return Completed("phone", await self.db.write(work), f"{PHONE_PAGE}?confirmed=1")
 
     async def remove(self, session: Session, user_id: str, caller: Caller) -> None:
         """Forget one's own number and what is on its way to it. Raises ReauthenticationNeeded, Forbidden, NotFound."""
@@ -158,7 +156,7 @@ class Phones:
             yield from self.confirmations.void_of_user(user_id, now, "phone")
             number = yield from self.users.remove_contact(user_id, "phone", caller, now)
             if number is not None:
-                yield from self._tell(user, number, now)
+                yield from tell_of_number(self.outbox, user, number, now)
 
         await self.db.write(work)
 
@@ -167,31 +165,9 @@ class Phones:
         language = user.locale or caller.locale
         yield from self.outbox.text("confirm_phone", number, language, values, expires_at=opened.code_expires_at)
 
-    def _tell(self, user: User, number: str, now: Instant) -> Work[None]:
-        if user.email is not None and user.email_verified:
-            values: Values = {"path": PAGE, "name": user.name, "number": masked(number), "happened_at": now}
-            yield from self.outbox.mail("phone_changed", user.email, user.locale, values)
-
     async def _asked_by(self, session: Session) -> Confirmation | None:
         return await self.confirmations.of_holder(holder_of_session(session.id), "phone")
-
-    async def _find(self, user_id: str) -> User:
-        user = await self.users.find(user_id)
-        if user is None:
-            raise NotFound(reason="no such user")
-        return user
 
     def _check_offered(self) -> None:
         if not self.offered:
             raise NotFound(reason="no text messages are sent")
-
-    def _record(self, user_id: str, session: Session, caller: Caller, what: str) -> Work[None]:
-        yield from self.audit.record(
-            Event.USER_UPDATED,
-            Outcome.SUCCESS,
-            caller,
-            user_id=user_id,
-            actor_id=session.user_id,
-            session_id=session.id,
-            payload={"fields": ["phone"], "phone": what},
-        )

@@ -44,13 +44,12 @@ class Account:
         """Change a record. Another e-mail address has to be proven first: until then the answer shows the old one.
 
         Raises Forbidden on somebody else's, Invalid naming every bad field, NotFound, and for an address what
-        `Contacts.ask` raises.
+        `Contacts.update` raises; then nothing has changed.
         """
         await check_owner(self.refusals, session, user_id, caller, "update")
         writer: Writer = "admin" if ADMIN in session.roles else "user"
         asked = self.users.validate_update(body, writer, user_id)
-        changes = await self.contacts.change(session, user_id, asked, caller)
-        return await self.users.update(user_id, changes, session.user_id, caller)
+        return await self.contacts.update(session, user_id, asked, caller)
 
     async def delete(self, session: Session, user_id: str, password: str | None, caller: Caller) -> None:
         """Erase a user and all that hangs on them.

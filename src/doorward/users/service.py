@@ -123,13 +123,29 @@ class UsersService:
 
         return await self.db.write(work)
 
-    async def update(self, user_id: str, changes: Changes, actor_id: str | None, caller: Caller) -> User:
-        """Change a user; without any real change nothing is written. Raises NotFound, Invalid (handle taken)."""
+    async def update(
+        self,
+        user_id: str,
+        changes: Changes,
+        actor_id: str | None,
+        caller: Caller,
+        *,
+        adapt: Callable[[User, Instant], Work[Changes]] | None = None,
+    ) -> User:
+        """Change a user; without any real change nothing is written. Raises NotFound, Invalid (handle taken).
+
+        `adapt`: sees the locked user, does in the transaction what belongs to it, and says what to change instead of
+        `changes`; it raises to stop it, and then nothing was written.
+        """
         now = self.clock.now()
 
         def work() -> Work[User]:
             user = yield from _find_locked(user_id)
-            changed = _apply(user, changes)
+            wanted = changes
+            if adapt is not None:
+                wanted = yield from adapt(user, now)
+                user = yield from _find_locked(user_id)
+            changed = _apply(user, wanted)
             if changed.uid != user.uid and (yield from store.find_owner_of_uid(changed.uid)) not in {None, user.id}:
                 raise _taken()
             return (yield from self._write_change(user, changed, actor_id, caller, now))
@@ -234,6 +250,10 @@ class UsersService:
         """Whoever proved that an address or a number is theirs, as the caller's transaction sees it."""
         owner = yield from store.find_proven_owner(kind, contact_key(kind, value))
         return None if owner is None else (yield from store.find_by_id(owner))
+
+    def contact_of(self, user_id: str, kind: ContactKind) -> Work[tuple[str, Instant | None] | None]:
+        """What `contact` gives, as the caller's transaction sees it."""
+        return (yield from store.find_contact(user_id, kind))
 
     def remove_contact(
         self, user_id: str, kind: ContactKind, caller: Caller, now: Instant, actor_id: str | None = None
