@@ -118,11 +118,11 @@ async def test_an_invitation_that_is_called_off_lets_nobody_in(visitor: Visitor,
 @pytest.mark.parametrize("what", ["still there", "no administrator any more", "disabled", "gone"])
 async def test_an_invitation_is_worth_as_much_as_whoever_sent_it(visitor: Visitor, inbox: Inbox, what: str) -> None:
     services = inbox.world.services
-    await invited(inbox, "admin", address="other@example.org")  # the last administrator could not go
-    for address in ("other@example.org", "root@example.org"):
-        token = await invited(inbox, "admin", address=address)
-        admin = inbox.world.visitor()
-        user = (await admin.post("/api/invitations/accept", {"token": token, "password": PASSWORD})).json()
+    other, admin = inbox.world.visitor(), inbox.world.visitor()  # the last administrator could not go
+    token = await invited(inbox, "admin", address="other@example.org")
+    await other.post("/api/invitations/accept", {"token": token, "password": PASSWORD})
+    token = await invited(inbox, "admin", address="root@example.org")
+    user = (await admin.post("/api/invitations/accept", {"token": token, "password": PASSWORD})).json()
     await admin.learn_csrf()
     assert (await admin.post("/api/invitations", {"email": ADDRESS, "roles": ["admin"]})).status_code == 202
     path = str((await inbox.last(ADDRESS)).values["path"])
