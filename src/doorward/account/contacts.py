@@ -32,7 +32,7 @@ from doorward.users import Changes, User, UsersService, contact_key
 
 PAGE: Final = "/account/email"
 _SIGN_IN: Final = "/sign-in?verified=1"
-_OF_A_USER: Final[Sequence[Purpose]] = ("email", "email_undo", "phone", "recovery", "sign_in", "password")
+_OF_A_USER: Final[Sequence[Purpose]] = ("email", "phone", "recovery", "sign_in", "password")
 _UNDO_DAYS: Final = LIFETIME_SECONDS["email_undo"] * SECOND // DAY
 _LINK_HOURS: Final = LIFETIME_SECONDS["email"] // 3600
 _NO_MAIL: Final = msgid("No mail can be sent at present, so a new address cannot be confirmed")
@@ -300,11 +300,14 @@ class Contacts:
         undos = yield from self.confirmations.live_of_user(user.id, "email_undo", now)
         left_at = min((one.created_at for one in undos if one.target_key == found.target_key), default=None)
         if left_at is not None:
-            for one in undos:
-                if one.target_key != found.target_key and one.created_at > left_at:
-                    yield from self.confirmations.void(one, now)
+            yield from self._void_undos(user, left_at, now, kept=found.target_key)
         elif user.email is not None and user.email_verified and user.email != found.target:
             yield from self._tell_old(user, user.email, found.target, now)
+
+    def _void_undos(self, user: User, since: Instant, now: Instant, kept: str = "") -> Work[None]:
+        for one in (yield from self.confirmations.live_of_user(user.id, "email_undo", now)):
+            if one.created_at > since and one.target_key != kept:
+                yield from self.confirmations.void(one, now)
 
     def _tell_old(self, user: User, old: str, new: str, now: Instant) -> Work[None]:
         opened = yield from self.confirmations.begin(
@@ -353,6 +356,8 @@ class Contacts:
         yield from self.sessions.end_all(user.id, caller, now)
         yield from self.sessions.forget_devices(user.id)
         yield from self.confirmations.void_of_user(user.id, now, *_OF_A_USER)
+        # What was left earlier keeps its own way back: this may be a thief, who undoes their own second change.
+        yield from self._void_undos(user, found.created_at, now)
         yield from self.passwords.flag_compromised(user.id)
         opened = yield from self.confirmations.begin(
             "recovery", found.target, found.target_key, now=now, user_id=user.id, locale=caller.locale
