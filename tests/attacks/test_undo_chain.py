@@ -17,8 +17,6 @@ from tests.support.members import code, email_of, follow, headings, link, member
 
 OLD, EVES, THIRD = "ada@example.org", "eve@example.net", "third@example.net"
 NEW = "three brass lamps in the fog"
-_REASON = "seen to succeed; take this mark away with the fault"
-open_fault = pytest.mark.xfail(reason=_REASON, strict=True, raises=(AssertionError, pytest.fail.Exception))
 
 
 async def to(visitor: Visitor, world: World, user_id: str, address: str) -> None:
@@ -65,7 +63,6 @@ async def test_an_owner_who_changes_the_address_back_gives_the_thief_no_undo(wor
     assert await owns(world, user_id) == OLD
 
 
-@open_fault
 @pytest.mark.asvs("7.4.3")
 @pytest.mark.asvs("15.4.2")
 async def test_a_session_that_another_worker_still_believes_in_begins_no_change(world: World) -> None:
@@ -79,7 +76,6 @@ async def test_a_session_that_another_worker_still_believes_in_begins_no_change(
     assert not await world.services.confirmations.of_user(user_id, "email")
 
 
-@open_fault
 @pytest.mark.asvs("6.3.8")
 async def test_a_reported_password_does_not_tell_which_address_goes_with_a_handle(world: World) -> None:
     """Each sign-in takes a place of the owner's address; what is left there shows to whoever asks for a link."""
@@ -92,10 +88,9 @@ async def test_a_reported_password_does_not_tell_which_address_goes_with_a_handl
     assert {answer.status_code for answer in answers.values()} == {202}
 
 
-@open_fault
 @pytest.mark.asvs("6.3.8")
 @pytest.mark.parametrize("what", ["not me", "new password"])
-async def test_what_the_owner_does_shows_in_no_strangers_browser(people: World, what: str) -> None:  # noqa: F811
+async def test_what_the_owner_does_shows_in_no_strangers_browser(people: World, what: str) -> None:  # noqa: F811  the fixture of that name
     """For an address that nobody has, the page goes on to ask for a code."""
     stranger, other = people.visitor(), people.visitor()
     for visitor, address in ((stranger, "active@example.org"), (other, "nobody@example.org")):

@@ -152,6 +152,7 @@ class Contacts:
         """What of `asked` is written at once. `user` is locked: a claim that was just proven is a claim no more."""
         address = asked.core["email"]
         self._check_fresh(session, user)
+        yield from self.sessions.check_lives(session)
         if address is None:
             yield from self._remove(user, session, caller, now)
         elif self.outbox.can_mail:
@@ -216,6 +217,7 @@ class Contacts:
 
             def work() -> Work[None]:
                 locked = yield from self.users.locked(user.id)
+                yield from self.sessions.check_lives(session)
                 yield from self._open(session, locked, address, owner, caller, now)
 
             await self.db.write(work)
@@ -224,6 +226,7 @@ class Contacts:
         self, session: Session, user: User, address: str, owner: User, caller: Caller, now: Instant
     ) -> Work[None]:
         """Void what was asked before, and send; the same rows and reads whoever has the address (C16)."""
+        yield from self.sessions.require_live(session)
         yield from self.confirmations.void_of_user(user.id, now, "email")
         opened = yield from self.confirmations.begin(
             "email",

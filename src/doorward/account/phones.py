@@ -14,7 +14,7 @@ from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import Clock, Database
-from doorward.sessions import Session
+from doorward.sessions import Session, Sessions
 from doorward.sql import Work
 from doorward.users import User, UsersService, normalise_phone
 
@@ -40,6 +40,7 @@ class Phones:
     db: Database
     clock: Clock
     users: UsersService
+    sessions: Sessions
     confirmations: Confirmations
     outbox: Outbox
     sends: SendLimits
@@ -82,6 +83,7 @@ class Phones:
 
             def work() -> Work[None]:
                 yield from self.users.locked(user_id)
+                yield from self.sessions.require_live(session)
                 yield from self.confirmations.void_of_user(user_id, now, "phone")
                 opened = yield from self.confirmations.begin(
                     "phone",

@@ -12,7 +12,7 @@ import msgspec
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
 from doorward.kernel.assurance import Proof
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import InvalidCredentials, NotFound, Unavailable
+from doorward.kernel.errors import InvalidCredentials, NotFound, NotSignedIn, Unavailable
 from doorward.kernel.ids import new_id, new_token
 from doorward.kernel.instant import MINUTE, SECOND, Instant
 from doorward.kernel.limits import DeviceLimit
@@ -162,6 +162,11 @@ class Sessions:
         found = entry.session if entry is not None else await self.db.read(store.find_by_id(session_id))
         return found if found is not None and found.live(now, self.profile) else None
 
+    def check_lives(self, session: Session) -> Work[None]:
+        """Raise NotSignedIn unless a session goes on, as the caller's transaction sees it: a cache may be behind."""
+        if (yield from store.find_by_id(session.id)) is None:
+            raise NotSignedIn(reason="session ended meanwhile")
+
     def peek(self, token: str, now: Instant) -> Cached | None:
         """What the cache knows of a live session, when it may be believed and its use needs no writing down."""
         if not self.feed.fresh(now):
@@ -211,6 +216,14 @@ class Sessions:
         now = self.clock.now()
         found = await self.db.search(store.list_of_user(user_id, now))
         return [session for session in found if session.live(now, self.profile)]
+
+    def require_live(self, session: Session) -> Work[None]:
+        """Make sure, in a transaction that holds a lock on the user, that a session has not ended.
+
+        A worker may believe in it for up to a second more; what it begins would outlive the end. Raises NotSignedIn.
+        """
+        if (yield from store.find_by_id(session.id)) is None:
+            raise NotSignedIn(reason="session ended meanwhile")
 
     # Ending -----------------------------------------------------------------------------------------------------
 
