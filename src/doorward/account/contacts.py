@@ -152,7 +152,7 @@ class Contacts:
         """What of `asked` is written at once. `user` is locked: a claim that was just proven is a claim no more."""
         address = asked.core["email"]
         self._check_fresh(session, user)
-        yield from self.sessions.check_lives(session)
+        yield from self.sessions.require_live(session)
         if address is None:
             yield from self._remove(user, session, caller, now)
         elif self.outbox.can_mail:
@@ -217,7 +217,7 @@ class Contacts:
 
             def work() -> Work[None]:
                 locked = yield from self.users.locked(user.id)
-                yield from self.sessions.check_lives(session)
+                yield from self.sessions.require_live(session)
                 yield from self._open(session, locked, address, owner, caller, now)
 
             await self.db.write(work)

@@ -162,11 +162,6 @@ class Sessions:
         found = entry.session if entry is not None else await self.db.read(store.find_by_id(session_id))
         return found if found is not None and found.live(now, self.profile) else None
 
-    def check_lives(self, session: Session) -> Work[None]:
-        """Raise NotSignedIn unless a session goes on, as the caller's transaction sees it: a cache may be behind."""
-        if (yield from store.find_by_id(session.id)) is None:
-            raise NotSignedIn(reason="session ended meanwhile")
-
     def peek(self, token: str, now: Instant) -> Cached | None:
         """What the cache knows of a live session, when it may be believed and its use needs no writing down."""
         if not self.feed.fresh(now):
