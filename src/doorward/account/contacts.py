@@ -217,7 +217,6 @@ class Contacts:
 
             def work() -> Work[None]:
                 locked = yield from self.users.locked(user.id)
-                yield from self.sessions.require_live(session)
                 yield from self._open(session, locked, address, owner, caller, now)
 
             await self.db.write(work)
