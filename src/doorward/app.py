@@ -194,7 +194,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         db, clock, users, passwords, sessions, confirmations, outbox, sends, audit, refusals, rules.error,
         required=settings.signup.identifier == "email",
     )  # fmt: skip
-    phones = Phones(db, clock, users, confirmations, outbox, sends, audit, refusals, settings.sms.countries)
+    phones = Phones(db, clock, users, sessions, confirmations, outbox, sends, audit, refusals, settings.sms.countries)
     flows["email"] = Flow(contacts.confirm, contacts.renew)
     flows["phone"] = Flow(phones.confirm, phones.renew, at_verify=False)
     sign_in_by_email = SignInByEmail(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit)

@@ -104,9 +104,10 @@ class Confirmations:
         if found.failures >= MAX_FAILURES:
             raise Invalid([FieldError("code", "exhausted", EXHAUSTED)], reason="five wrong codes")
         code, until = _new_code(), now + CODE_SECONDS * SECOND
-        if not (yield from store.update_code(found.id, self._code_mac(found.id, code), until, now)):
+        renewed = yield from store.update_code(found.id, self._code_mac(found.id, code), until, now)
+        if not renewed and not _seems_live(found, now):
             raise _over(found.state(now))
-        return Opened(found.id, found.payload[_TOKEN], code, found.expires_at, until)
+        return Opened(found.id, found.payload.get(_TOKEN, ""), code, found.expires_at, until)
 
     # Looking ----------------------------------------------------------------------------------------------------
 
@@ -127,12 +128,15 @@ class Confirmations:
         return found
 
     async def of_holder(self, holder: bytes | None, *purposes: Purpose) -> Confirmation | None:
-        """The latest that one browser or session began and that can still be confirmed."""
+        """The latest that one browser or session began and that can still be confirmed.
+
+        A sign-in that its owner called off is among them: whoever asked for it must not see that somebody is there.
+        """
         if holder is None:
             return None
         now = self.clock.now()
         found = await self.db.read(store.list_by_holder(holder, self._open))
-        return next((one for one in found if one.purpose in purposes and one.state(now) == "live"), None)
+        return next((one for one in found if one.purpose in purposes and _seems_live(one, now)), None)
 
     async def of_user(self, user_id: str, purpose: Purpose) -> Sequence[Confirmation]:
         """What a user has yet to confirm, the latest first."""
@@ -204,7 +208,7 @@ class Confirmations:
         now = self.clock.now()
         expected = await self.db.write(lambda: store.reserve_try(found.id, now))
         typed = "".join(character for character in code if not character.isspace() and character != "-")
-        if expected is None or not hmac.compare_digest(expected, self._code_mac(found.id, typed)):
+        if expected is None or found.voided_at is not None or not hmac.compare_digest(expected, self._code_mac(found.id, typed)):
             return False
         await self.db.write(lambda: store.release_try(found.id))
         return True
@@ -232,6 +236,11 @@ def holder_of_cookie(cookie: str | None) -> bytes | None:
 def holder_of_session(session_id: str) -> bytes:
     """What a session is known by; its secret may change meanwhile."""
     return _digest(f"session:{session_id}")
+
+
+def _seems_live(found: Confirmation, now: Instant) -> bool:
+    state = found.state(now)
+    return state == "live" or (state == "void" and found.purpose == "sign_in" and now < found.expires_at)
 
 
 def _over(state: State) -> Invalid:

@@ -60,7 +60,7 @@ _TRY = Statement(
         confirmation.c.id == p("confirmation_id"),
         confirmation.c.failures < MAX_FAILURES,
         confirmation.c.code_expires_at > p("now"),
-        *_OPEN,
+        confirmation.c.used_at.is_(None),  # one that was called off counts on, and `use` refuses it
     )
     .values(failures=confirmation.c.failures + 1)
     .returning(confirmation.c.code_mac)

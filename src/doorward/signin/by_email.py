@@ -74,6 +74,8 @@ class SignInByEmail:
         """Send a newer code with the same link. Raises RateLimited, Unavailable, Invalid (over meanwhile)."""
         async with await self.sends.mail("sign_in", found.target, caller):
             owner = await self.users.find_by_identifier(found.target)
+            if found.voided_at is not None:  # its owner called it off, which is not to be seen here
+                owner = None
 
             def work() -> Work[None]:
                 opened = yield from self.confirmations.renew(found, self.clock.now())

@@ -102,7 +102,7 @@ class SignIn:
             return PasswordChangeRequired(token=await self._hand_over(correct, caller))
         async with AsyncExitStack() as places:
             with suppress(RateLimited):  # they have had several; whoever knows the password learns nothing from it
-                place = await self.sends.mail("recovery", user.email, caller, None if device is None else device.id)
+                place = await self.sends.mail("compromised", user.id, caller, None if device is None else device.id)
                 await places.enter_async_context(place)
                 await self.db.write(lambda: self._mail_link(correct, user.email or "", caller))
         return PasswordChangeRequired()
