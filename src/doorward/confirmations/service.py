@@ -208,7 +208,9 @@ class Confirmations:
         now = self.clock.now()
         expected = await self.db.write(lambda: store.reserve_try(found.id, now))
         typed = "".join(character for character in code if not character.isspace() and character != "-")
-        if expected is None or found.voided_at is not None or not hmac.compare_digest(expected, self._code_mac(found.id, typed)):
+        if expected is None or not hmac.compare_digest(expected, self._code_mac(found.id, typed)):
+            return False
+        if found.voided_at is not None:
             return False
         await self.db.write(lambda: store.release_try(found.id))
         return True
