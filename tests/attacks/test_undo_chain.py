@@ -63,6 +63,20 @@ async def test_an_owner_who_changes_the_address_back_gives_the_thief_no_undo(wor
     assert await owns(world, user_id) == OLD
 
 
+@pytest.mark.asvs("6.3.7")
+async def test_an_owner_who_removes_the_thiefs_address_gives_him_no_undo(world: World) -> None:
+    thief, user_id = await member(world, "ada", OLD)
+    await to(thief, world, user_id, EVES)
+    owners = await link(world, OLD)
+    owner = world.visitor()
+    await owner.sign_in("ada")
+    answer = await owner.send("PUT", f"/api/users/{user_id}", {"email": None})
+    assert answer.status_code == 200, answer.text
+    assert not [mail for mail in await Inbox(world).messages(EVES) if "/undo/" in str(mail.values["path"])]
+    assert (await follow(world.visitor(), owners)).status_code == 303
+    assert await owns(world, user_id) == OLD
+
+
 @pytest.mark.asvs("7.4.3")
 @pytest.mark.asvs("15.4.2")
 async def test_a_session_that_another_worker_still_believes_in_begins_no_change(world: World) -> None:

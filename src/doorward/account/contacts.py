@@ -325,11 +325,17 @@ class Contacts:
         yield from self.outbox.mail("email_changed", old, user.locale, values, expires_at=opened.expires_at)
 
     def _remove(self, user: User, session: Session, caller: Caller, now: Instant) -> Work[None]:
-        """Forget a proven address; who had it is told and can undo it. A claim is left for `users.update`."""
+        """Forget a proven address; who had it is told and can undo it. A claim is left for `users.update`.
+
+        One that came in the place of another within the last days gets no such link: it may be a thief's, and the
+        link of the one before it still works.
+        """
         yield from self.confirmations.void_of_user(user.id, now, "email", "recovery", "sign_in")
         if user.email is not None and user.email_verified:
+            earlier = yield from self.confirmations.live_of_user(user.id, "email_undo", now)
             yield from self.users.remove_contact(user.id, "email", caller, now, session.user_id)
-            yield from self._tell_old(user, user.email, "", now)
+            if not earlier:
+                yield from self._tell_old(user, user.email, "", now)
 
     # Undoing ----------------------------------------------------------------------------------------------------
 

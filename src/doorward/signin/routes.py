@@ -22,7 +22,7 @@ from doorward.web.schemas import CREDENTIALS, MESSAGE_WITH_JWT, SESSION, UID_CRE
 
 PASSWORD_PAGE = "/account/password"  # noqa: S105  a path
 NOTICES = {  # shown after a redirect; the query names one, it never carries text
-    "verified": msgid("Your address is confirmed. Sign in with the password you have just chosen."),
+    "verified": msgid("Your address is confirmed. You can sign in now."),
     "recovered": msgid("Your new password is set. Sign in with it."),
 }
 
