@@ -20,6 +20,13 @@ from tests.support.strace import COMMAND, unsynced_answers
 
 CALLERS = 8
 MANY = """
+[signup]
+identifier = "uid"
+
+[limits.sign-up-free]
+per_address = "100000/1m"
+everybody = "100000/1m"
+
 [limits.sign-up]
 per_address = "100000/1m"
 everybody = "100000/1m"

@@ -29,6 +29,9 @@ CONFIG = """
 per_address = "10000/15m"       # the limit of one account is what counts here
 everybody = "10000/1m"
 
+[limits.sign-up-free]
+per_address = "10000/1h"
+
 [limits.account]
 first_delay = "10m"             # so that slow machines, too, see no second chance
 """
