@@ -26,8 +26,8 @@ test: tools ## Run every test; YES=1 (as root) installs what they need from Debi
 	@scripts/test-tools
 	@$(PYTEST) $(ARGS)
 
-fast: tools ## The tests that need neither patience, PostgreSQL nor a browser
-	@$(PYTEST) -m "not slow and not browser" -k "not postgresql" $(ARGS)
+fast: tools ## Rules, rooms and the house's own rules, on SQLite: under a minute
+	@$(PYTEST) tests/house tests/rules tests/rooms tests/spec -m "not slow and not browser" -k "not postgresql" $(ARGS)
 
 check: tools ## Lint (all rules), types and the order of imports
 	@$(BIN)/ruff check
