@@ -58,11 +58,11 @@ def solve(needed: ChallengeNeeded) -> dict[str, str]:
 
 
 async def test_the_first_few_are_asked_nothing_and_the_next_to_solve_a_challenge(guard: SignUpGuard) -> None:
-    assert guard.expected(CALLER) is None
+    assert await guard.expected(CALLER) is None
     needed = await exhausted(guard)
     assert (needed.status, needed.code) == (429, "challenge_required")
     assert needed.headers["Retry-After"] == str(PATIENCE_SECONDS)
-    assert guard.expected(CALLER) is not None
+    assert await guard.expected(CALLER) is not None
     await guard.admit(solve(needed), CALLER)
 
 

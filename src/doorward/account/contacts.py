@@ -279,9 +279,9 @@ class Contacts:
         def work() -> Work[str]:
             user = yield from self._use(found, now)
             yield from self.users.prove(user.id, "email", found.target, caller, now)
-            # What was sent to the old address opens nothing any more (C23), and nobody waits for this one in vain.
+            # What was sent to the old address opens nothing any more (C23). What others began with this one goes on
+            # looking as before, though it can come to nothing: else they would see that its owner is here.
             yield from self.confirmations.void_of_user(user.id, now, "recovery", "sign_in", "password", "email")
-            yield from self.confirmations.void_of_target(found.target_key, now, "email", "sign_up")
             yield from self._settle_undos(user, found, now)
             return user.id
 

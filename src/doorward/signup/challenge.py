@@ -86,7 +86,7 @@ class Challenges:
     clock: Clock
 
     def new(self, network: str) -> Challenge:
-        """One for the senders of `network` only."""
+        """One for the senders of `network` only. Takes some ms: not for the event loop."""
         salt, number = secrets.token_bytes(_SALT_BYTES), secrets.randbelow(NUMBERS)
         target = _digest(number, salt)
         body = salt + self.clock.now().to_bytes(8, "big") + target

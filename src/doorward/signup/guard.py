@@ -52,16 +52,16 @@ class SignUpGuard:
             await self.refusals.limited(SIGN_UP, refusal, caller)
             raise
 
-    def expected(self, caller: Caller) -> Challenge | None:
+    async def expected(self, caller: Caller) -> Challenge | None:
         """A challenge for a form before it is sent, so that it is solved by the time it is."""
-        return self._new(caller) if self.clock.now() < self._busy_until else None
+        return await self._new(caller) if self.clock.now() < self._busy_until else None
 
     async def _check(self, proof: Mapping[str, str], caller: Caller, refusal: RateLimited) -> None:
         token, number = (proof.get(name, "") for name in PROOF_FIELDS)
         sent = self.challenges.read(token, network_of(caller.address))
         if sent is None or await self._proved(sent, number, caller) is None:
             await self.refusals.limited(FREE, refusal, caller)
-            raise ChallengeNeeded(self._new(caller))
+            raise ChallengeNeeded(await self._new(caller))
 
     async def _proved(self, sent: Sent, number: str, caller: Caller) -> Proved | None:
         """How a challenge was met. One that was waited for too short a time may come again; all others count once."""
@@ -79,5 +79,6 @@ class SignUpGuard:
             await self.refusals.limited(CHALLENGE, again, caller)
             return None
 
-    def _new(self, caller: Caller) -> Challenge:
-        return self.challenges.new(network_of(caller.address))
+    async def _new(self, caller: Caller) -> Challenge:
+        # A slow digest for whoever asks: not on the event loop.
+        return await asyncio.to_thread(self.challenges.new, network_of(caller.address))

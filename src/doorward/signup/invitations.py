@@ -117,7 +117,6 @@ class Invitations:
         def also(user: User, now: Instant) -> Work[SignedIn]:
             yield from self.users.prove(user.id, "email", found.target, caller, now)
             yield from self.passwords.set_password(user.id, digest)
-            yield from self.confirmations.void_of_target(found.target_key, now, "sign_up", "email")
             return (yield from self.sessions.finish(user, password_proof(now), caller, "cookie", replaced=replaced))
 
         def first() -> Work[None]:

@@ -104,7 +104,8 @@ class SignUpRoutes:
         password = new_password_field(self.sign_up.passwords.policy)
         fields.insert(len(fields) if self.by_email is None else 1, password)
         target = call.form_text("next") or call.request.query_params.get("next")
-        needed = problem.challenge if isinstance(problem, ChallengeNeeded) else self.sign_up.guard.expected(call.caller)
+        guard = self.sign_up.guard
+        needed = problem.challenge if isinstance(problem, ChallengeNeeded) else await guard.expected(call.caller)
         challenge = None if needed is None else needed.as_json()
         place = local_path(target, ACCOUNT)
         return self.gate.form(call, "sign_up.html", fields, problem, next=place, challenge=challenge)
