@@ -42,6 +42,11 @@ class Server(Section, frozen=True):
         Meta(description="PEM file with the certificate and its chain. Read again when it changes.", extra=PATH),
     ] = None
     tls_key: Annotated[str | None, Meta(description="PEM file with the certificate's key.", extra=PATH)] = None
+    geoip_file: Annotated[
+        str | None,
+        Meta(description="A MaxMind DB file (.mmdb) of cities or countries. With it, lists of devices and mails about "
+             "sign-ins name an approximate place. Nothing is looked up elsewhere.", extra=PATH),
+    ] = None  # fmt: skip
 
 
 class Site(Section, frozen=True):
@@ -103,6 +108,35 @@ class Signin(Section, frozen=True):
     email_link: Annotated[
         bool, Meta(description="Whether a link or a code sent by e-mail signs in, too, in the browser that asked.")
     ] = False
+
+
+class Factors(Section, frozen=True):
+    """The second step of signing in: who needs one, and which are offered besides apps, passkeys and recovery codes."""
+
+    required: Annotated[
+        Literal["optional", "admins", "all"],
+        Meta(description="Who has to have a second step: nobody, administrators, or everybody."),
+    ] = "admins"
+    grace_days: Annotated[
+        int,
+        Meta(ge=0, le=90, description="Days in which somebody who needs one may still sign in without, counted from "
+             "their first such sign-in. 0: it is set up before the first session begins."),
+    ] = 7  # fmt: skip
+    sms: Annotated[
+        bool,
+        Meta(description="Whether a code by text message to a proven number is offered. Numbers can be taken over and "
+             "messages read on the way (NIST SP 800-63B restricts them): leave it off unless there is nothing else."),
+    ] = False  # fmt: skip
+    email: Annotated[
+        bool,
+        Meta(description="Whether a code by e-mail is offered. It slows a thief of the password down, but it is no "
+             "second factor: it never meets `required`."),
+    ] = False  # fmt: skip
+    cool_off: Annotated[
+        bool,
+        Meta(description="Whether somebody who lost every second step may get in 72 hours after a proven address and a "
+             "proven number have both answered. Every channel is told at once, and each can call it off."),
+    ] = False  # fmt: skip
 
 
 class Mail(Section, frozen=True):
@@ -167,10 +201,10 @@ class Sessions(Section, frozen=True):
     """How long people stay signed in."""
 
     profile: Annotated[
-        Literal["aal1", "aal2", "aal3"],
+        Literal["auto", "aal1", "aal2", "aal3"],
         Meta(description="Limits of NIST SP 800-63B. aal1: 30 days. aal2: 24 hours, 1 hour idle. aal3: 12 hours, "
-             "15 minutes idle."),
-    ] = "aal1"  # fmt: skip
+             "15 minutes idle. auto: aal2 for sessions that began with a second factor, aal1 for the others."),
+    ] = "auto"  # fmt: skip
 
 
 class Password(Section, frozen=True):
@@ -233,6 +267,7 @@ class Settings(Section, frozen=True):
     database: Database = Database()
     signup: Signup = Signup()
     signin: Signin = Signin()
+    factors: Factors = Factors()
     mail: Mail = Mail()
     sms: Sms = Sms()
     sessions: Sessions = Sessions()

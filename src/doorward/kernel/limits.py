@@ -132,6 +132,8 @@ class Limits:
     sms: ActionLimit
     contact: ActionLimit
     code: ActionLimit
+    factor: ActionLimit
+    passkey: ActionLimit
     account: AccountLimit
     known_device: DeviceLimit
 

@@ -39,7 +39,7 @@ users = Table(
     Column("uid_key", Text, nullable=False, unique=True),  # NFKC + case folding + confusable skeleton
     Column("name", Text, nullable=False),
     Column("dob", Text),  # ISO 8601 date
-    Column("status", Text, nullable=False),  # active | disabled
+    Column("status", Text, nullable=False),  # active | disabled | leaving (erased at deletion.due_at)
     Column("roles", Json, nullable=False),  # list of names
     Column("fields", Json, nullable=False),  # custom fields, one object
     Column("legacy_id", Text, unique=True),  # source:id of the system it was imported from
@@ -68,6 +68,14 @@ Index(
     unique=True,
     sqlite_where=identifier.c.verified_at.is_not(None),
     postgresql_where=identifier.c.verified_at.is_not(None),
+)
+
+deletion = Table(  # a user who asked to be erased and may still come back
+    "deletion",
+    metadata,
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False, index=True),
 )
 
 # messages/ ----------------------------------------------------------------------------------------------------------
@@ -114,6 +122,17 @@ confirmation = Table(  # something sent that comes back once: a link, a code
 )
 Index("ix_confirmation_target", confirmation.c.purpose, confirmation.c.target_key)
 
+# recovery/ ----------------------------------------------------------------------------------------------------------
+cool_off = Table(  # a lost second factor is given up after days in which every channel was told
+    "cool_off",
+    metadata,
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("email_shown_at", BigInteger),  # the two verified channels that have answered
+    Column("phone_shown_at", BigInteger),
+    Column("due_at", BigInteger, index=True),  # set once both have
+)
+
 # signup/ ------------------------------------------------------------------------------------------------------------
 reserved_uid = Table(  # a handle is kept for whoever has yet to prove an address
     "reserved_uid",
@@ -131,6 +150,43 @@ password = Table(
     Column("digest", Text, nullable=False),  # PHC string; werkzeug's own form until the first sign-in after an import
     Column("set_at", BigInteger, nullable=False),
     Column("change_wanted", Text),  # None | short | compromised
+)
+authenticator = Table(  # second factors and passkeys; what differs between kinds is sealed or in `state`
+    "authenticator",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),  # the name of a file in authenticators/kinds/
+    Column("label", Text, nullable=False),  # what its owner calls it
+    Column("lookup", LargeBinary, unique=True),  # SHA-256 of a passkey's credential id: registered once, to one user
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("state", Json, nullable=False),  # what use changes: the last step, the codes that are left
+    Column("version", BigInteger, nullable=False),  # goes up with every use: of parallel ones exactly one counts
+    Column("bound_at", BigInteger, nullable=False),
+    Column("last_used_at", BigInteger),
+)
+passkey_user = Table(  # WebAuthn's user.id: random, so that an authenticator learns nothing from it
+    "passkey_user",
+    metadata,
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("handle", LargeBinary, nullable=False, unique=True),
+)
+challenge = Table(  # something asked of one holder that is answered at most once
+    "challenge",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("purpose", Text, nullable=False),
+    Column("holder_digest", LargeBinary, nullable=False, index=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    Column("content_sealed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)
+grace = Table(  # since when a user owes a second factor that they have not bound yet
+    "grace",
+    metadata,
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("since", BigInteger, nullable=False),
 )
 throttle = Table(  # consecutive failures; the key is a MAC, so that a dump names nobody
     "throttle",
@@ -164,6 +220,27 @@ session = Table(
     Column("expires_at", BigInteger, nullable=False, index=True),
     Column("address", Text, nullable=False),
     Column("user_agent", Text, nullable=False),
+)
+ticket = Table(  # half signed in: what was shown so far, and what is still owed
+    "ticket",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("token_digest", LargeBinary, nullable=False, unique=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("session_id", Text, ForeignKey("session.id", ondelete="CASCADE"), index=True),  # whose user proves anew
+    Column("owes", Text, nullable=False),  # authenticator | enrolment | restoration
+    Column("amr", Json, nullable=False),  # shown so far
+    Column("context", Json, nullable=False),  # how the session is to begin: transport, device, where a page goes on
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)
+kept_form = Table(  # a form that was sent when its sender had to prove anew who they are
+    "kept_form",
+    metadata,
+    Column("session_id", Text, ForeignKey("session.id", ondelete="CASCADE"), primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("fields_sealed", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
 )
 known_device = Table(
     "known_device",
