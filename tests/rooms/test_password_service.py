@@ -424,7 +424,7 @@ async def test_a_known_device_gets_in_while_strangers_have_filled_the_bucket_of_
     passwords: PasswordService, clock: MovableClock
 ) -> None:
     full = MemoryLimiter(clock, load_limits({"sign-in": {"everybody": "1/1h"}}))
-    passwords.limiter = full
+    passwords.tries.limiter = full
     await fail(passwords, None, name="ghost")
     await refused(passwords)
     await sign_in(passwords, device=DEVICE)

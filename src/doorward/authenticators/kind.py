@@ -91,7 +91,11 @@ class Sent(Kind, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A row of `authenticator`, its secret opened. `version`: see `State`."""
+    """A row of `authenticator`, its secret opened. `version`: see `State`.
+
+    `step`: whether a password alone opens nothing any more because of it. Recovery codes only help those who have lost
+    another, and a passkey that a browser made by itself must not lock its owner out of other browsers.
+    """
 
     id: str
     user_id: str
@@ -100,5 +104,6 @@ class Bound:
     secret: Secret = field(repr=False)
     state: State = field(repr=False)
     version: int
+    step: bool
     bound_at: Instant
     last_used_at: Instant | None

@@ -7,16 +7,16 @@ from typing import Final, TypeAlias
 
 from doorward.audit import AuditTrail, Event, Outcome, Payload, Refusals
 from doorward.authenticators import store
-from doorward.authenticators.model import COMPROMISED, ChangeWanted, KnownDevice, Refused, Reserved, StoredPassword
+from doorward.authenticators.model import COMPROMISED, ChangeWanted, KnownDevice, Reserved, StoredPassword
 from doorward.authenticators.password import MAXIMUM_LENGTH, PasswordPolicy
+from doorward.authenticators.tries import Tries
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import FieldError, Invalid, InvalidCredentials, RateLimited, Unavailable
-from doorward.kernel.instant import SECOND, Instant
+from doorward.kernel.errors import FieldError, Invalid, InvalidCredentials, Unavailable
+from doorward.kernel.instant import Instant
 from doorward.kernel.limits import Limits, load_limits
 from doorward.kernel.msgid import msgid
 from doorward.kernel.text import normalise_password
-from doorward.kernel.under_way import Full, UnderWay
-from doorward.ports import Admission, Clock, Database, Hasher, Limiter, Sealer, Verified
+from doorward.ports import Clock, Database, Hasher, Limiter, Sealer, Verified
 from doorward.ports.breach import BreachCheck
 from doorward.sql import Work
 from doorward.users import User, identifier_key, list_names
@@ -114,12 +114,11 @@ class PasswordService:
     breach: BreachCheck = field(default_factory=_NothingLeaked)
     forget: Forget = _no_more
     told: Told = _tell_nobody
-    _throttle: store.Throttle = field(init=False)
-    _under_way: UnderWay = field(default_factory=UnderWay, init=False)
+    tries: Tries = field(init=False)
 
     def __post_init__(self) -> None:
         """Build what follows from the figures."""
-        self._throttle = store.Throttle(self.limits.account)
+        self.tries = Tries(self.db, self.clock, self.limiter, self.sealer, self.refusals, self.limits)
 
     # Setting ----------------------------------------------------------------------------------------------------
 
@@ -142,8 +141,8 @@ class PasswordService:
         yield from store.upsert_password(user_id, digest, self.clock.now(), change_wanted)
         yield from self.forget(user_id)
         names = yield from list_names(user_id)
-        lanes = [self._lane(SIGN_IN, "name", name) for name in names]
-        yield from store.delete_throttles([*lanes, self._lane(REAUTHENTICATE, "user", user_id)])
+        lanes = [self.tries.lane(SIGN_IN, "name", name) for name in names]
+        yield from self.tries.forget([*lanes, self.tries.lane(REAUTHENTICATE, "user", user_id)])
 
     def flag_compromised(self, user_id: str) -> Work[None]:
         """Note, in the caller's transaction, that others may know a user's password; the next one ends it."""
@@ -195,51 +194,18 @@ class PasswordService:
         attempt = _Try(action, user, caller, own, failure, self._lane_of(action, user, identifier, own))
         if own is not None:
             return await self._try(attempt, password)
-        async with await self._admit(attempt) as admission:
+        async with await self.tries.admit(action, caller) as admission:
             correct = await self._try(attempt, password)
             admission.succeeded()
             return correct
 
-    async def _admit(self, attempt: _Try) -> Admission:
-        try:
-            return await self.limiter.admit(attempt.action, attempt.caller.address)
-        except RateLimited as refusal:
-            await self.refusals.limited(attempt.action, refusal, attempt.caller)
-            raise
-
     async def _try(self, attempt: _Try, password: str) -> Correct:
-        reserved = await self._reserve(attempt)
-        try:
+        async with self.tries.reserved(attempt.lane, attempt.action, attempt.caller) as reserved:
             return await self._judge(attempt, normalise_password(password), reserved)
-        finally:
-            self._under_way.end(attempt.lane)
-
-    async def _reserve(self, attempt: _Try) -> Reserved:
-        """Count a failure in advance. Tries that may yet succeed are waited for, not refused."""
-
-        async def begin() -> Reserved:
-            now = self.clock.now()
-            outcome = await self.db.write(lambda: self._throttle.reserve(attempt.lane, now))
-            if isinstance(outcome, Refused):
-                raise Full(attempt.lane, self._too_early(attempt, outcome, now))
-            self._under_way.begin(attempt.lane)
-            return outcome
-
-        try:
-            return await self._under_way.enter(attempt.lane, begin)
-        except RateLimited as refusal:
-            await self.refusals.limited(attempt.action, refusal, attempt.caller)
-            raise
-
-    def _too_early(self, attempt: _Try, refused: Refused, now: Instant) -> RateLimited:
-        # The sentence of the address buckets: which of them refused is nobody's business.
-        shown = self.limits.actions[attempt.action].shown
-        seconds = -(-(refused.not_before - now) // SECOND)
-        return RateLimited(shown, retry_after_seconds=seconds, reason="too many failures for this name")
 
     async def _judge(self, attempt: _Try, normal: str, reserved: Reserved) -> Correct:
         user = attempt.user
-        stored, verified = await self._look(attempt, normal, reserved)
+        stored, verified = await self._look(user, normal)
         if user is None or stored is None or not verified.right or user.status != "active":
             reason = _reason(user, stored, is_right=verified.right)
             await self.db.write(lambda: self._fail(attempt, reason, reserved.failures))
@@ -248,30 +214,20 @@ class PasswordService:
         new_digest = await self._stronger(normal) if verified.outdated else None
         # At once and not with the session: tries of the same owner may be waiting for the outcome of this one. Its own
         # lane alone: that the owner was here must not show under their other name.
-        await self.db.write(lambda: store.delete_throttles([attempt.lane]))
+        await self.db.write(lambda: self.tries.forget([attempt.lane]))
         return Correct(user, change_wanted, reserved.failures - 1, stored, new_digest)
 
-    async def _look(self, attempt: _Try, normal: str, reserved: Reserved) -> tuple[StoredPassword | None, Verified]:
+    async def _look(self, user: User | None, normal: str) -> tuple[StoredPassword | None, Verified]:
         """Compare; the same look-up and the same hash for a user who is not there."""
-        try:
-            stored = await self.db.read(store.find_password("" if attempt.user is None else attempt.user.id))
-            is_too_long = len(normal) > MAXIMUM_LENGTH
-            return stored, await self.hasher.verify(None if stored is None or is_too_long else stored.digest, normal)
-        except Unavailable:
-            await self._release(attempt, reserved)
-            raise
+        stored = await self.db.read(store.find_password("" if user is None else user.id))
+        is_too_long = len(normal) > MAXIMUM_LENGTH
+        return stored, await self.hasher.verify(None if stored is None or is_too_long else stored.digest, normal)
 
     async def _stronger(self, normal: str) -> str | None:
         # A full queue is no reason to refuse a right password; the next sign-in tries again.
         with suppress(Unavailable):
             return await self.hasher.hash(normal)
         return None
-
-    async def _release(self, attempt: _Try, reserved: Reserved) -> None:
-        # Nothing was learnt from this try: counting it would lock owners out in an overload.
-        now = self.clock.now()
-        with suppress(Unavailable):
-            await self.db.write(lambda: store.update_release(attempt.lane, reserved, now))
 
     def _fail(self, attempt: _Try, reason: str, failures: int) -> Work[None]:
         user_id = None if attempt.user is None else attempt.user.id
@@ -300,15 +256,11 @@ class PasswordService:
 
     def _lane_of(self, action: str, user: User | None, identifier: str, device: KnownDevice | None) -> bytes:
         if device is not None:
-            return self._lane(action, "device", device.id)
+            return self.tries.lane(action, "device", device.id)
         if action == REAUTHENTICATE and user is not None:
-            return self._lane(action, "user", user.id)
+            return self.tries.lane(action, "user", user.id)
         # By what was typed and not by whom it names: else delays would tell which names are one person's.
-        return self._lane(action, "name", identifier_key(identifier))
-
-    def _lane(self, *parts: str) -> bytes:
-        # A MAC, so that a dump of the table names nobody and does not tell users from names that nobody has.
-        return self.sealer.mac("\0".join(parts).encode("utf-8", "surrogatepass"), "throttle")
+        return self.tries.lane(action, "name", identifier_key(identifier))
 
 
 def _reason(user: User | None, stored: StoredPassword | None, *, is_right: bool) -> str:

@@ -142,23 +142,24 @@ class Forbidden(Problem):
 class ReauthenticationNeeded(Problem):
     """Allowed after a fresh authentication (RFC 9470)."""
 
-    status, code, title = 403, "reauthentication_needed", "Please confirm your password first"
+    status, code, title = 403, "reauthentication_needed", "Please confirm first that it is you"
 
-    def __init__(self, *, max_age_seconds: int, reason: str = "") -> None:
-        """`max_age_seconds`: how old the last authentication may be."""
+    def __init__(self, *, max_age_seconds: int, aal: int = 1, reason: str = "") -> None:
+        """`max_age_seconds`: how old the last authentication may be; `aal`: the level it has to reach."""
         self.max_age_seconds = max_age_seconds
+        self.aal = aal
         super().__init__(reason=reason)
 
     @property
     def members(self) -> Mapping[str, Any]:
-        """The age allowed, in seconds."""
-        return {"max_age": self.max_age_seconds}
+        """The age allowed, in seconds, and the level wanted."""
+        return {"max_age": self.max_age_seconds, "acr_values": f"aal{self.aal}"}
 
     @property
     def headers(self) -> Mapping[str, str]:
         """RFC 9470 §3."""
-        challenge = f'Bearer error="insufficient_user_authentication", max_age={self.max_age_seconds}'
-        return {"WWW-Authenticate": challenge}
+        wanted = f'acr_values="aal{self.aal}", max_age={self.max_age_seconds}'
+        return {"WWW-Authenticate": f'Bearer error="insufficient_user_authentication", {wanted}'}
 
 
 class PasswordChangeRequired(Problem):

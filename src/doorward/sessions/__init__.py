@@ -8,13 +8,19 @@ from doorward.sessions.devices import describe
 from doorward.sessions.model import (
     FRESH_SECONDS,
     PROFILES,
+    TICKET_SECONDS,
+    NeedsStep,
+    Outcome,
+    Owes,
     Session,
     SignedIn,
+    Start,
+    Ticket,
     Transport,
     email_proof,
     password_proof,
 )
-from doorward.sessions.routes import CURRENT, CurrentSessionLane, SessionCookies, SessionRoutes, session_of
+from doorward.sessions.routes import CURRENT, STEP_PAGE, CurrentSessionLane, SessionCookies, SessionRoutes, session_of
 from doorward.sessions.service import BEARER_PREFIX, Sessions
 
 __all__ = [
@@ -22,12 +28,19 @@ __all__ = [
     "CURRENT",
     "FRESH_SECONDS",
     "PROFILES",
+    "STEP_PAGE",
+    "TICKET_SECONDS",
     "CurrentSessionLane",
+    "NeedsStep",
+    "Outcome",
+    "Owes",
     "Session",
     "SessionCookies",
     "SessionRoutes",
     "Sessions",
     "SignedIn",
+    "Start",
+    "Ticket",
     "Transport",
     "describe",
     "email_proof",

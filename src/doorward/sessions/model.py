@@ -1,7 +1,7 @@
 """Sessions: what one is, and how long it lasts (NIST SP 800-63B-4 §2, §5)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from doorward.kernel.assurance import Proof
@@ -9,9 +9,12 @@ from doorward.kernel.errors import ReauthenticationNeeded
 from doorward.kernel.instant import DAY, HOUR, MINUTE, SECOND, Instant, to_rfc3339
 
 Transport: TypeAlias = Literal["cookie", "bearer"]
+Owes: TypeAlias = Literal["authenticator", "enrolment", "restoration"]
 
 MAX_SESSIONS = 50  # a user, the oldest ends (C37)
 FRESH_SECONDS = 600  # how old an authentication may be for a sensitive step (C26)
+TICKET_SECONDS = 600  # for the second step (C17, C18)
+MAX_TICKETS = 20  # a user, the oldest end
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +25,23 @@ class Profile:
     idle: Instant | None
 
 
-PROFILES: Mapping[str, Profile] = {
-    "aal1": Profile(30 * DAY, None),
-    "aal2": Profile(24 * HOUR, HOUR),
-    "aal3": Profile(12 * HOUR, 15 * MINUTE),
+_AAL1 = Profile(30 * DAY, None)
+_AAL2 = Profile(24 * HOUR, HOUR)
+_AAL3 = Profile(12 * HOUR, 15 * MINUTE)
+PROFILES: Mapping[str, Mapping[int, Profile]] = {  # name in the configuration -> by the level a session has reached
+    "auto": {1: _AAL1, 2: _AAL2},
+    "aal1": {1: _AAL1, 2: _AAL1},
+    "aal2": {1: _AAL2, 2: _AAL2},
+    "aal3": {1: _AAL3, 2: _AAL3},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A live session together with what its user is called and may do at this moment."""
+    """A live session together with what its user is called, may do and has bound at this moment.
+
+    `has_factor`: whether a password alone is not enough for this user any more.
+    """
 
     id: str
     user_id: str
@@ -48,20 +58,30 @@ class Session:
     expires_at: Instant
     address: str
     user_agent: str
+    has_factor: bool = False
 
-    def live(self, now: Instant, profile: Profile) -> bool:
+    def live(self, now: Instant, profiles: Mapping[int, Profile]) -> bool:
         """Whether it still opens anything: user active, neither end passed (ASVS 7.3.1, 7.3.2)."""
+        profile = profiles[self.aal]
         idle_over = profile.idle is not None and now >= self.last_seen_at + profile.idle
         return self.status == "active" and now < self.expires_at and not idle_over
 
     def is_fresh(self, now: Instant) -> bool:
-        """Whether the user proved who they are within the last ten minutes."""
-        return now - self.auth_time <= FRESH_SECONDS * SECOND
+        """Whether the user proved who they are within the last ten minutes, with their second factor if they have one.
+
+        ASVS 7.5.1, 7.5.3; C26.
+        """
+        return now - self.auth_time <= FRESH_SECONDS * SECOND and self.aal >= self.wanted_aal
+
+    @property
+    def wanted_aal(self) -> int:
+        """The level that a sensitive step asks of this user."""
+        return 2 if self.has_factor else 1
 
     def require_fresh(self, now: Instant) -> None:
-        """Raise ReauthenticationNeeded unless the user proved who they are within the last ten minutes."""
+        """Raise ReauthenticationNeeded unless `is_fresh`."""
         if not self.is_fresh(now):
-            raise ReauthenticationNeeded(max_age_seconds=FRESH_SECONDS)
+            raise ReauthenticationNeeded(max_age_seconds=FRESH_SECONDS, aal=self.wanted_aal)
 
     def as_json(self, csrf_token: str) -> dict[str, Any]:
         """How the API shows the session of the caller."""
@@ -85,6 +105,67 @@ class SignedIn:
     session: Session
     token: str
     device_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a session is to begin, once nothing is owed any more.
+
+    `device_id`: the known device it comes from; without one a browser becomes known. `replaced`: the token in the
+    cookie that the new one overwrites; its session, whoever's it was, ends (ASVS 7.2.4). `path`: where a page goes on.
+    `wants_jwt`: whether the answer is to be that of the write-up.
+    """
+
+    transport: Transport = "cookie"
+    device_id: str | None = None
+    replaced: str | None = field(default=None, repr=False)
+    path: str = "/account"
+    wants_jwt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsStep:
+    """No session yet. `token` leaves here once, into a cookie or to a program, and is worth nothing by itself.
+
+    `owes`: a second factor, its enrolment first, or the word of somebody whose account is about to be erased. `kinds`:
+    the authenticators that would do, the one used last first.
+    """
+
+    token: str = field(repr=False)
+    owes: Owes
+    kinds: tuple[str, ...]
+    transport: Transport
+    user_id: str
+    expires_at: Instant
+
+
+Outcome: TypeAlias = SignedIn | NeedsStep
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Half signed in: what a claimant has shown so far, and how their session is to begin.
+
+    `session_id`: of the session whose user proves anew who they are; then no new one begins. `path`: where a page goes
+    on. `wants_jwt`: whether the answer of the write-up is wanted in the end.
+    """
+
+    id: str
+    user_id: str
+    session_id: str | None
+    owes: Owes
+    amr: tuple[str, ...]
+    transport: Transport
+    device_id: str | None
+    path: str
+    wants_jwt: bool
+    created_at: Instant
+    expires_at: Instant
+
+    @property
+    def reauthenticates(self) -> bool:
+        """Whether it is about a session that there is already."""
+        return self.session_id is not None
 
 
 PASSWORD: tuple[str, ...] = ("pwd",)  # RFC 8176

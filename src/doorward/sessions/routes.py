@@ -10,7 +10,7 @@ from starlette.types import Scope, Send
 from doorward.kernel.errors import Forbidden, NotFound
 from doorward.kernel.instant import SECOND, to_rfc3339
 from doorward.sessions.devices import describe
-from doorward.sessions.model import Session, SignedIn
+from doorward.sessions.model import TICKET_SECONDS, NeedsStep, Outcome, Session
 from doorward.sessions.service import Sessions
 from doorward.web.cookies import DEVICE_SECONDS
 from doorward.web.gate import Gate
@@ -19,6 +19,7 @@ from doorward.web.routing import FORM, JSON, Access, Answer, Call, Operation, js
 from doorward.web.schemas import SESSION, SESSIONS, problems
 
 CURRENT = "/api/sessions/current"
+STEP_PAGE = "/sign-in/step"  # where a browser with a ticket goes
 SESSION_IN_PATH = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
 
 
@@ -119,11 +120,39 @@ class SessionCookies:
     gate: Gate
     sessions: Sessions
 
-    def attach(self, response: Response, started: SignedIn) -> None:
-        """Set the session cookie and, on a device new to us, the cookie that makes it known."""
-        self.attach_token(response, started.session, started.token)
-        if started.device_token is not None:
-            self.gate.cookies.put(response, self.gate.cookies.device, started.device_token, DEVICE_SECONDS)
+    def attach(self, response: Response, outcome: Outcome) -> None:
+        """Set the session cookie and, on a device new to us, the cookie that makes it known.
+
+        Where something is still owed, a browser gets a ticket instead, which leads to the next step and opens nothing.
+        """
+        names = self.gate.cookies
+        if isinstance(outcome, NeedsStep):
+            if outcome.transport == "cookie":
+                self.gate.cookies.put(response, names.ticket, outcome.token, TICKET_SECONDS)
+            return
+        self.attach_token(response, outcome.session, outcome.token)
+        if outcome.device_token is not None:
+            self.gate.cookies.put(response, names.device, outcome.device_token, DEVICE_SECONDS)
+
+    def redirect(self, outcome: Outcome, path: str) -> Response:
+        """Go on to `path`, or to the next step."""
+        response = redirect(STEP_PAGE if isinstance(outcome, NeedsStep) else path)
+        self.attach(response, outcome)
+        return response
+
+    def answer(self, outcome: NeedsStep, **more: object) -> Response:
+        """Tell a program what is owed. Its ticket is in the answer, a browser's is not."""
+        content: dict[str, object] = {
+            **more,
+            "next": outcome.owes,
+            "kinds": list(outcome.kinds),
+            "expires_at": to_rfc3339(outcome.expires_at),
+        }
+        if outcome.transport == "bearer":
+            content["ticket"] = outcome.token
+        response = json_response(content)
+        self.attach(response, outcome)
+        return response
 
     def attach_token(self, response: Response, session: Session, token: str) -> None:
         """Set the session cookie; a bearer session has none."""

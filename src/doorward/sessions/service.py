@@ -1,7 +1,7 @@
 """Start, recognise, rotate and end sessions. `finish` starts every session, whatever the flow."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -9,7 +9,9 @@ from typing import Literal
 
 import msgspec
 
-from doorward.audit import AuditTrail, Event, Outcome, Refusals
+from doorward.audit import AuditTrail, Event, Refusals
+from doorward.audit import Outcome as Result
+from doorward.authenticators import Factors, Standing
 from doorward.kernel.assurance import Proof
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import InvalidCredentials, NotFound, NotSignedIn, Unavailable
@@ -17,14 +19,21 @@ from doorward.kernel.ids import new_id, new_token
 from doorward.kernel.instant import MINUTE, SECOND, Instant
 from doorward.kernel.limits import DeviceLimit
 from doorward.ports import Clock, Database
-from doorward.sessions import store
+from doorward.sessions import store, ticket_store
 from doorward.sessions.cache import Cached, SessionCache, token_digest
 from doorward.sessions.feed import KEEP, RevocationFeed
 from doorward.sessions.model import (
     MAX_SESSIONS,
+    MAX_TICKETS,
+    TICKET_SECONDS,
+    NeedsStep,
+    Outcome,
+    Owes,
     Profile,
     Session,
     SignedIn,
+    Start,
+    Ticket,
     Transport,
 )
 from doorward.sql import Work
@@ -32,6 +41,7 @@ from doorward.users import SessionsEnd, User
 
 BEARER_PREFIX = "dws_"  # so that secret scanners can find a leaked one
 TOUCH_EVERY = MINUTE
+NEWCOMER = 10 * MINUTE  # nobody is told of the browser they have just signed up with
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,22 +51,28 @@ def nothing_to_forget(_: str) -> Work[None]:
     yield from ()
 
 
+def _tell_nobody(_: User, __: Caller, ___: Instant) -> Work[None]:
+    yield from ()
+
+
 @dataclass(slots=True)
 class Sessions:
     """The sessions room's service. Holds the cache; `start` and `stop` run the feed that keeps it honest.
 
     `forget` calls off, in the same transaction, what may have been begun in sessions that end all at once: an address
-    or a number that waits for its proof would outlive them.
+    or a number that waits for its proof would outlive them. `told_of_device` tells a user of a browser that is new.
     """
 
     db: Database
     clock: Clock
     audit: AuditTrail
     refusals: Refusals
-    profile: Profile
+    profiles: Mapping[int, Profile]
+    factors: Factors
     device_limit: DeviceLimit
     csrf_token: Callable[[str], str]
     forget: Callable[[str], Work[None]] = nothing_to_forget
+    told_of_device: Callable[[User, Caller, Instant], Work[None]] = _tell_nobody
     cache: SessionCache = field(default_factory=SessionCache)
     feed: RevocationFeed = field(init=False)
 
@@ -74,23 +90,23 @@ class Sessions:
 
     # Starting ---------------------------------------------------------------------------------------------------
 
-    def finish(
-        self,
-        user: User,
-        proof: Proof,
-        caller: Caller,
-        transport: Transport,
-        device_id: str | None = None,
-        replaced: str | None = None,
-    ) -> Work[SignedIn]:
-        """Start a session, inside the caller's transaction. The only way one starts (ASVS 6.3.4).
+    def finish(self, user: User, proof: Proof, caller: Caller, start: Start | None = None) -> Work[Outcome]:
+        """Start a session, or say what is owed before one starts; inside the caller's transaction.
 
-        `device_id`: the known device it came from, if any; without one a browser becomes known. `replaced`: the token
-        in the cookie that the new one overwrites; its session, whoever's it was, ends (ASVS 7.2.4). Raises
+        The only way one starts, whatever the flow: no path can skip a second factor (ASVS 6.1.3, 6.3.4; C25). Raises
         InvalidCredentials when the user may not sign in.
         """
-        if user.status != "active":
-            raise InvalidCredentials(reason=user.status)
+        begins = start or Start()
+        standing = yield from self.factors.standing(user.id, proof)
+        if standing.user.status == "disabled":
+            raise InvalidCredentials(reason=standing.user.status)
+        if standing.owes is not None:
+            return (yield from self.open_ticket(standing, proof, caller, begins, standing.owes))
+        if standing.user.status == "leaving":
+            return (yield from self.open_ticket(standing, proof, caller, begins, "restoration"))
+        return (yield from self._begin(standing.user, proof, caller, begins, has_factor=standing.has_factor))
+
+    def _begin(self, user: User, proof: Proof, caller: Caller, start: Start, *, has_factor: bool) -> Work[SignedIn]:
         now = proof.at
         started = Session(
             id=new_id(now),
@@ -99,34 +115,101 @@ class Sessions:
             name=user.name,
             roles=user.roles,
             status=user.status,
-            transport=transport,
+            transport=start.transport,
             amr=proof.amr,
             aal=proof.aal,
             auth_time=now,
             created_at=now,
             last_seen_at=now,
-            expires_at=now + self.profile.absolute,
+            expires_at=now + self.profiles[proof.aal].absolute,
             address=caller.address,
             user_agent=caller.user_agent,
+            has_factor=has_factor,
         )
-        if replaced is not None and transport == "cookie":
-            yield from self._end_replaced(replaced, caller, now)
-        token = (BEARER_PREFIX if transport == "bearer" else "") + new_token()
+        if start.replaced is not None and start.transport == "cookie":
+            yield from self._end_replaced(start.replaced, caller, now)
+        token = (BEARER_PREFIX if start.transport == "bearer" else "") + new_token()
         yield from store.insert_session(started, token_digest(token))
         for ended in (yield from store.delete_beyond(user.id, MAX_SESSIONS)):
             yield from self._revoke("session", ended, now)
             yield from self._audit_end(ended, user.id, caller, "more than fifty sessions")
-        device_token = (yield from self._know_device(user.id, device_id, now)) if transport == "cookie" else None
+        device_token = None
+        if start.transport == "cookie":
+            device_token = yield from self._know_device(user, start.device_id, caller, now)
         yield from self.audit.record(
             Event.SESSION_CREATED,
-            Outcome.SUCCESS,
+            Result.SUCCESS,
             caller,
             user_id=user.id,
             actor_id=user.id,
             session_id=started.id,
-            payload={"amr": list(proof.amr), "aal": proof.aal, "transport": transport},
+            payload={"amr": list(proof.amr), "aal": proof.aal, "transport": start.transport},
         )
         return SignedIn(started, token, device_token)
+
+    # Half signed in ---------------------------------------------------------------------------------------------
+
+    def open_ticket(
+        self,
+        standing: Standing,
+        proof: Proof,
+        caller: Caller,
+        start: Start,
+        owes: Owes,
+        session_id: str | None = None,
+    ) -> Work[NeedsStep]:
+        """Keep what was shown until the rest is, inside the caller's transaction. It opens nothing by itself."""
+        now, user_id, token = proof.at, standing.user.id, new_token()
+        opened = Ticket(
+            id=new_id(now),
+            user_id=user_id,
+            session_id=session_id,
+            owes=owes,
+            amr=proof.amr,
+            transport=start.transport,
+            device_id=start.device_id,
+            path=start.path,
+            wants_jwt=start.wants_jwt,
+            created_at=now,
+            expires_at=now + TICKET_SECONDS * SECOND,
+        )
+        yield from ticket_store.insert_ticket(opened, token_digest(token))
+        yield from ticket_store.delete_tickets_beyond(user_id, MAX_TICKETS)
+        yield from self.audit.record(
+            Event.AUTHN_TOKEN_CREATED,
+            Result.SUCCESS,
+            caller,
+            user_id=user_id,
+            session_id=session_id,
+            payload={"purpose": "next step", "owes": owes, "amr": list(proof.amr)},
+        )
+        return NeedsStep(token, owes, standing.kinds, start.transport, user_id, opened.expires_at)
+
+    async def find_ticket(self, token: str | None) -> Ticket | None:
+        """The half signed-in state behind a token, if it still leads anywhere."""
+        if not token:
+            return None
+        return await self.db.read(ticket_store.find_ticket(token_digest(token), self.clock.now()))
+
+    def use_ticket(self, ticket: Ticket) -> Work[None]:
+        """Use one up inside the transaction that acts on it. Raises NotSignedIn when somebody was quicker, or it ended.
+
+        Whoever ends all sessions of a user ends these, too.
+        """
+        if not (yield from ticket_store.delete_ticket(ticket.id)):
+            raise NotSignedIn(reason="ticket is over")
+
+    # Forms that wait for a fresh authentication -------------------------------------------------------------------
+
+    async def keep_form(self, session: Session, path: str, fields_sealed: bytes) -> None:
+        """Keep what was sent until its sender has proven anew who they are, for as long as that takes at most."""
+        until = self.clock.now() + TICKET_SECONDS * SECOND
+        await self.db.write(lambda: ticket_store.upsert_form(session.id, path, fields_sealed, until))
+
+    async def take_form(self, session: Session) -> tuple[str, bytes] | None:
+        """What was kept for a session: its path and its sealed fields. Once."""
+        now = self.clock.now()
+        return await self.db.write(lambda: ticket_store.delete_form(session.id, now))
 
     def _end_replaced(self, token: str, caller: Caller, now: Instant) -> Work[None]:
         found = yield from store.delete_by_digest(token_digest(token))
@@ -135,12 +218,14 @@ class Sessions:
             yield from self._revoke("session", session_id, now)
             yield from self._audit_end(session_id, user_id, caller, "another session began in its place")
 
-    def _know_device(self, user_id: str, device_id: str | None, now: Instant) -> Work[str | None]:
+    def _know_device(self, user: User, device_id: str | None, caller: Caller, now: Instant) -> Work[str | None]:
         if device_id is not None and (yield from store.refresh_device(device_id, now)):
             return None
         device_token = secrets.token_urlsafe(32)
-        yield from store.insert_device(new_id(now), user_id, token_digest(device_token), now)
-        yield from store.delete_devices_beyond(user_id, self.device_limit.per_user)
+        yield from store.insert_device(new_id(now), user.id, token_digest(device_token), now)
+        yield from store.delete_devices_beyond(user.id, self.device_limit.per_user)
+        if now - user.created_at > NEWCOMER:
+            yield from self.told_of_device(user, caller, now)
         return device_token
 
     # Recognising ------------------------------------------------------------------------------------------------
@@ -160,21 +245,21 @@ class Sessions:
         now = self.clock.now()
         entry = self.cache.get_by_id(session_id) if self.feed.fresh(now) else None
         found = entry.session if entry is not None else await self.db.read(store.find_by_id(session_id))
-        return found if found is not None and found.live(now, self.profile) else None
+        return found if found is not None and found.live(now, self.profiles) else None
 
     def peek(self, token: str, now: Instant) -> Cached | None:
         """What the cache knows of a live session, when it may be believed and its use needs no writing down."""
         if not self.feed.fresh(now):
             return None
         entry = self.cache.get(token_digest(token))
-        if entry is None or not entry.session.live(now, self.profile) or now - entry.seen_at >= TOUCH_EVERY:
+        if entry is None or not entry.session.live(now, self.profiles) or now - entry.seen_at >= TOUCH_EVERY:
             return None
         return entry
 
     async def _load(self, digest: bytes) -> Session | None:
         now, drops = self.clock.now(), self.cache.drops
         found = await self.db.read(store.find_by_digest(digest))
-        if found is None or not found.live(now, self.profile):
+        if found is None or not found.live(now, self.profiles):
             return None
         if now - found.last_seen_at >= TOUCH_EVERY:
             session_id = found.id
@@ -188,21 +273,26 @@ class Sessions:
 
     # Changing ---------------------------------------------------------------------------------------------------
 
-    def rotate(self, session: Session, caller: Caller, now: Instant) -> Work[str]:
-        """Give a session a new secret after its user proved anew who they are; the old one is dead (ASVS 7.2.4)."""
+    def rotate(self, session: Session, caller: Caller, now: Instant, amr: tuple[str, ...] | None = None) -> Work[str]:
+        """Give a session a new secret after its user proved anew who they are; the old one is dead (ASVS 7.2.4).
+
+        `amr`: what was shown, if it changes what the session stands for; at a higher level it does not last longer.
+        """
         token = (BEARER_PREFIX if session.transport == "bearer" else "") + new_token()
         # A second later at least: JWTs name the instant by its second, and those made before must stop working.
-        auth_time = max(now, session.auth_time + SECOND)
-        if not (yield from store.update_token(session.id, token_digest(token), auth_time)):
+        proof = Proof(session.amr if amr is None else amr, max(now, session.auth_time + SECOND))
+        until = min(session.expires_at, now + self.profiles[proof.aal].absolute)
+        if not (yield from store.update_token(session.id, token_digest(token), proof, until)):
             raise NotFound(reason="session ended meanwhile")
         yield from self._revoke("session", session.id, now)
         yield from self.audit.record(
             Event.SESSION_RENEWED,
-            Outcome.SUCCESS,
+            Result.SUCCESS,
             caller,
             user_id=session.user_id,
             actor_id=session.user_id,
             session_id=session.id,
+            payload={"amr": list(proof.amr), "aal": proof.aal},
         )
         return token
 
@@ -210,7 +300,7 @@ class Sessions:
         """A user's live sessions, latest used first."""
         now = self.clock.now()
         found = await self.db.search(store.list_of_user(user_id, now))
-        return [session for session in found if session.live(now, self.profile)]
+        return [session for session in found if session.live(now, self.profiles)]
 
     def require_live(self, session: Session) -> Work[None]:
         """Make sure, in a transaction that holds a lock on the user, that a session has not ended.
@@ -251,6 +341,7 @@ class Sessions:
     def end_all(self, user_id: str, caller: Caller, now: Instant, *, kept: str = "") -> Work[list[str]]:
         """End the sessions of a user inside the caller's transaction; `kept` stays. Their ids."""
         yield from self.forget(user_id)
+        yield from ticket_store.delete_tickets(user_id)
         ended = yield from store.delete_others(user_id, kept)
         for session_id in ended:
             yield from self._revoke("session", session_id, now)
@@ -264,6 +355,7 @@ class Sessions:
         """
         if end is not None:
             yield from self.forget(user_id)
+            yield from ticket_store.delete_tickets(user_id)
             for session_id in (yield from store.delete_others(user_id, "")):
                 yield from self._audit_end(session_id, user_id, end.caller, end.why, end.actor_id)
         yield from self._revoke("user", user_id, now)
@@ -277,7 +369,7 @@ class Sessions:
     ) -> Work[None]:
         yield from self.audit.record(
             Event.SESSION_LOGOUT,
-            Outcome.SUCCESS,
+            Result.SUCCESS,
             caller,
             user_id=user_id,
             actor_id=actor_id or user_id,
@@ -308,7 +400,8 @@ class Sessions:
     async def purge(self) -> None:
         """Forget sessions and revocations that can matter to nobody any more."""
         now = self.clock.now()
-        while await self.db.write(lambda: store.delete_expired(now)) == store.PURGE_AT_ONCE:
-            pass
+        for delete in (store.delete_expired, ticket_store.delete_expired_tickets, ticket_store.delete_old_forms):
+            while await self.db.write(partial(delete, now)) == store.PURGE_AT_ONCE:
+                pass
         while await self.db.write(lambda: store.delete_old_revocations(now - KEEP)) == store.PURGE_AT_ONCE:
             pass

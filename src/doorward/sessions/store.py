@@ -6,6 +6,8 @@ from collections.abc import Callable
 from sqlalchemy import bindparam as p
 from sqlalchemy import delete, func, insert, select, update
 
+from doorward.authenticators import has_factor_column
+from doorward.kernel.assurance import Proof
 from doorward.kernel.instant import Instant
 from doorward.sessions.model import Session
 from doorward.sql import Row, Statement, Work
@@ -30,6 +32,7 @@ _COLUMNS = (
     session.c.expires_at,
     session.c.address,
     session.c.user_agent,
+    has_factor_column(session.c.user_id),
 )
 _LIVE = select(*_COLUMNS).join(users, users.c.id == session.c.user_id)
 
@@ -79,7 +82,14 @@ _DELETE_EXPIRED = Statement(
 _ROTATE = Statement(
     update(session)
     .where(session.c.id == p("session_id"))
-    .values(token_digest=p("digest"), auth_time=p("auth_time"), last_seen_at=p("auth_time"))
+    .values(
+        token_digest=p("digest"),
+        auth_time=p("auth_time"),
+        last_seen_at=p("auth_time"),
+        amr=p("amr"),
+        aal=p("aal"),
+        expires_at=p("expires_at"),
+    )
     .returning(session.c.id)
 )
 _TOUCH = Statement(
@@ -207,9 +217,17 @@ def delete_expired(now: Instant) -> Work[int]:
     return len((yield _DELETE_EXPIRED(now=now)))
 
 
-def update_token(session_id: str, digest: bytes, auth_time: Instant) -> Work[bool]:
-    """Give a session a new secret after a fresh authentication."""
-    return bool((yield _ROTATE(session_id=session_id, digest=digest, auth_time=auth_time)))
+def update_token(session_id: str, digest: bytes, proof: Proof, expires_at: Instant) -> Work[bool]:
+    """Give a session a new secret after a fresh authentication, and what was shown by it."""
+    rows = yield _ROTATE(
+        session_id=session_id,
+        digest=digest,
+        auth_time=proof.at,
+        amr=json.dumps(proof.amr),
+        aal=proof.aal,
+        expires_at=expires_at,
+    )
+    return bool(rows)
 
 
 def update_last_seen(session_id: str, now: Instant) -> Work[None]:
@@ -281,4 +299,5 @@ def _session(row: Row) -> Session:
     values = list(row)
     values[4] = tuple(json.loads(values[4]))  # roles
     values[7] = tuple(json.loads(values[7]))  # amr
+    values[15] = bool(values[15])
     return Session(*values)

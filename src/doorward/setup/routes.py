@@ -61,7 +61,5 @@ class SetupRoutes:
             await self.setup.promote(token, session_of(call).user_id, call.caller)
             return redirect("/sign-in")
         body = self.schema.from_form(call.body, "sign_up")
-        _, started = await self.setup.create(token, body, call.caller)
-        response = redirect("/account?welcome=1")
-        self.cookies.attach(response, started)
-        return response
+        _, outcome = await self.setup.create(token, body, call.caller)
+        return self.cookies.redirect(outcome, "/account?welcome=1")

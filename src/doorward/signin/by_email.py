@@ -25,8 +25,10 @@ from doorward.kernel.ids import new_token
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import Clock, Database
-from doorward.sessions import Sessions, SignedIn, describe, email_proof
+from doorward.sessions import Outcome as Begun
+from doorward.sessions import Sessions, Start, describe, email_proof
 from doorward.signin.forced_change import ForcedChange
+from doorward.signin.record import record_sign_in
 from doorward.sql import Work
 from doorward.users import User, UsersService, contact_key
 
@@ -157,28 +159,21 @@ class SignInByEmail:
             raise Invalid([FieldError("token", "elsewhere", ELSEWHERE)], reason="link opened elsewhere")
         proof = email_proof(self.clock.now())
 
-        def work() -> Work[SignedIn | str]:
+        def work() -> Work[Begun | str]:
             user = yield from self._owner(found)  # locked first: two links of one user must not wait in a circle
             yield from self.confirmations.use(found, proof.at)
             yield from self.confirmations.void_of_user(user.id, proof.at, _PURPOSE)
             if (yield from self.passwords.is_compromised(user.id)):
                 return (yield from ForcedChange(self.confirmations, self.audit).hand_over(user, caller, proof.at))
-            signed_in = yield from self.sessions.finish(user, proof, caller, "cookie", replaced=submitted.replaced)
-            yield from self.audit.record(
-                Event.AUTHN_LOGIN_SUCCESS,
-                Outcome.SUCCESS,
-                caller,
-                user_id=user.id,
-                actor_id=user.id,
-                session_id=signed_in.session.id,
-                payload={"amr": list(proof.amr)},
-            )
-            return signed_in
+            start = Start(replaced=submitted.replaced, path=found.payload["path"])
+            outcome = yield from self.sessions.finish(user, proof, caller, start)
+            yield from record_sign_in(self.audit, outcome, proof, caller)
+            return outcome
 
-        signed_in = await self.db.write(work)
-        if isinstance(signed_in, str):
-            raise PasswordChangeRequired(token=signed_in)
-        return Completed(_PURPOSE, signed_in.session.user_id, found.payload["path"], signed_in)
+        outcome = await self.db.write(work)
+        if isinstance(outcome, str):
+            raise PasswordChangeRequired(token=outcome)
+        return Completed(_PURPOSE, found.user_id or "", found.payload["path"], outcome)
 
     def _owner(self, found: Confirmation) -> Work[User]:
         """Whose link it is, unless they were disabled or have another address by now."""

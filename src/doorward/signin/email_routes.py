@@ -191,8 +191,7 @@ class EmailSignInRoutes:
         return call.cookies.get(self.gate.cookies.session)
 
     def _signed_in(self, call: Call, completed: Completed) -> Response:
-        response = redirect(completed.path)
-        self.cookies.attach(response, completed.signed_in)
+        response = self.cookies.redirect(completed.signed_in, completed.path)
         if self.gate.cookies.pending in call.cookies:
             self.gate.cookies.drop(response, self.gate.cookies.pending)
         return response

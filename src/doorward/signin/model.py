@@ -1,15 +1,18 @@
 """What someone sends to sign in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from doorward.kernel.errors import FieldError, Invalid
 from doorward.kernel.msgid import msgid
-from doorward.sessions import Transport
+from doorward.sessions import Session, Transport
 
 MAX_IDENTIFIER = 320
 NO_PASSWORD = msgid("Enter your password")
+NO_KIND = msgid("Say which way you choose")
+UNKNOWN = msgid("This field is not known here")
+NOT_TEXT = msgid("This must be text")
 NO_IDENTIFIER = msgid("Enter your username or e-mail address")
 
 
@@ -24,6 +27,14 @@ class Credentials:
     def __repr__(self) -> str:
         """Never shows the password."""
         return f"Credentials(identifier={self.identifier!r}, transport={self.transport!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A session whose user has proven anew who they are, with its new secret."""
+
+    session: Session
+    token: str = field(repr=False)
 
 
 def decode_credentials(
@@ -42,6 +53,33 @@ def decode_credentials(
     return Credentials(texts[identifier_field], texts["password"], transport)
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What somebody sends at the second step: a code, or what their browser gave for a passkey."""
+
+    kind: str
+    answer: object = field(repr=False)
+    ticket: str | None = field(default=None, repr=False)
+
+
+def decode_answer(body: Mapping[str, Any], *, needs_answer: bool = True) -> Answered:
+    """Read an answer of the second step. Raises Invalid naming every bad field."""
+    known = ("kind", "code", "credential", "ticket") if needs_answer else ("kind", "ticket")
+    errors = [FieldError(name, "unknown_field", UNKNOWN) for name in body if name not in known]
+    kind, ticket = body.get("kind"), body.get("ticket")
+    if not isinstance(kind, str):
+        errors.append(FieldError("kind", "required", NO_KIND))
+    if ticket is not None and not isinstance(ticket, str):
+        errors.append(FieldError("ticket", "wrong_type", NOT_TEXT))
+    is_passkey = kind == "passkey"
+    answer = body.get("credential" if is_passkey else "code")
+    if needs_answer and not is_passkey and answer is not None and not isinstance(answer, str):
+        errors.append(FieldError("code", "wrong_type", NOT_TEXT))
+    if errors or not isinstance(kind, str):
+        raise Invalid(errors)
+    return Answered(kind, answer, ticket if isinstance(ticket, str) else None)
+
+
 def decode_password(body: Mapping[str, Any]) -> str:
     """Read the password of someone who is known already. Raises Invalid naming every bad field."""
     texts, errors = _texts(body, {"password": NO_PASSWORD})
@@ -55,14 +93,14 @@ def _texts(
 ) -> tuple[dict[str, str], list[FieldError]]:
     """The asked fields that are texts, and what is wrong with the others. `asked`: name -> what to say without it."""
     unknown = [name for name in body if name not in asked and name not in also]
-    errors = [FieldError(name, "unknown_field", msgid("This field is not known here")) for name in unknown]
+    errors = [FieldError(name, "unknown_field", UNKNOWN) for name in unknown]
     texts: dict[str, str] = {}
     for name, missing in asked.items():
         value = body.get(name)
         if value is None or value == "":
             errors.append(FieldError(name, "required", missing))
         elif not isinstance(value, str):
-            errors.append(FieldError(name, "wrong_type", msgid("This must be text")))
+            errors.append(FieldError(name, "wrong_type", NOT_TEXT))
         else:
             texts[name] = value
     return texts, errors

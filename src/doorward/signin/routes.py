@@ -2,23 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.responses import Response
 
 from doorward.authenticators import password_field
 from doorward.kernel.errors import Problem
-from doorward.kernel.instant import SECOND
 from doorward.kernel.msgid import msgid
-from doorward.sessions import SessionCookies, session_of
-from doorward.signin.model import NO_IDENTIFIER, Credentials, decode_credentials, decode_password
+from doorward.sessions import NeedsStep, SessionCookies, Start, session_of
+from doorward.signin.begun import Begun
+from doorward.signin.model import NO_IDENTIFIER, Credentials, Renewed, decode_credentials, decode_password
+from doorward.signin.second_step import SecondStep
 from doorward.signin.service import SignIn, Welcome
-from doorward.tokens import AccessTokens
 from doorward.web.forms import FormField
 from doorward.web.gate import Gate
 from doorward.web.origins import local_path
-from doorward.web.routing import FORM, JSON, Access, Answer, Call, Operation, json_response, redirect
-from doorward.web.schemas import CREDENTIALS, MESSAGE_WITH_JWT, SESSION, UID_CREDENTIALS, problems
+from doorward.web.routing import FORM, JSON, Access, Answer, Call, Operation, redirect
+from doorward.web.schemas import CREDENTIALS, MESSAGE_WITH_JWT, NEXT_STEP, SESSION, UID_CREDENTIALS, problems
 
 PASSWORD_PAGE = "/account/password"  # noqa: S105  a path
 NOTICES = {  # shown after a redirect; the query names one, it never carries text
@@ -36,10 +35,15 @@ class SignInRoutes:
 
     gate: Gate
     sign_in: SignIn
+    second: SecondStep
     cookies: SessionCookies
-    tokens: AccessTokens
-    issuer: str
+    begun: Begun
     by_email: bool = False
+
+    @property
+    def passkeys(self) -> bool:
+        """Whether browsers take passkeys at our address."""
+        return self.second.factors.party.takes_passkeys
 
     def operations(self) -> Sequence[Operation]:
         """Every operation of the room."""
@@ -53,9 +57,15 @@ class SignInRoutes:
                 "Sessions",
                 JSON,
                 CREDENTIALS,
-                answers={201: Answer("Signed in", SESSION), **problems(400, 401, 403, 415, 429, 503)},
+                answers={
+                    200: Answer("Something is owed before a session begins", NEXT_STEP),
+                    201: Answer("Signed in", SESSION),
+                    **problems(400, 401, 403, 415, 429, 503),
+                },
                 claimant=True,
-                description="A cookie session for browsers, or with `transport: bearer` a token for programs. 403 "
+                session=True,
+                description="A cookie session for browsers, or with `transport: bearer` a token for programs. 200: "
+                "`next` says what is owed; see POST /api/sessions/authenticator. 403 "
                 "`password_change_required`: the password is right, but others know it; a link was sent, or `token` is "
                 "there for POST /api/recovery/complete.",
             ),
@@ -68,10 +78,15 @@ class SignInRoutes:
                 "Sessions",
                 JSON,
                 UID_CREDENTIALS,
-                answers={200: Answer("Signed in", MESSAGE_WITH_JWT), **problems(400, 401, 403, 415, 429, 503)},
+                answers={
+                    200: Answer("Signed in, or something is owed", {"anyOf": [MESSAGE_WITH_JWT, NEXT_STEP]}),
+                    **problems(400, 401, 403, 415, 429, 503),
+                },
                 claimant=True,
+                session=True,
                 description="Sets the session cookie and answers with an ES256 JWT that lives ten minutes at most and "
-                "stops working when the session ends.",
+                "stops working when the session ends. Who has a second step is answered `next` instead of `data`, and "
+                "the same as here when it is done by POST /api/sessions/authenticator.",
             ),
             Operation(
                 "POST",
@@ -82,7 +97,17 @@ class SignInRoutes:
                 "Sessions",
                 JSON,
                 _PASSWORD_ONLY,
-                answers={200: Answer("Proved; the session has a new secret", SESSION), **problems(400, 401, 403, 429)},
+                answers={
+                    200: Answer(
+                        "Proved, and the session has a new secret; or the second factor is owed",
+                        {"anyOf": [SESSION, NEXT_STEP]},
+                    ),
+                    **problems(400, 401, 403, 429),
+                },
+                session=True,
+                description="Whoever has a second factor is answered `next`, and proves it by POST "
+                "/api/sessions/authenticator. A passkey alone does, too: POST "
+                "/api/sessions/current/reauthenticate/passkey.",
             ),
             Operation("GET", "/sign-in", self.get_page, Access.OPTIONAL, "Sign in"),
             Operation(
@@ -94,6 +119,7 @@ class SignInRoutes:
                 reads=FORM,
                 again=self.show,
                 claimant=True,
+                session=True,
             ),
             Operation("GET", "/confirm", self.get_confirm, Access.SIGNED_IN, "Confirm it is you"),
             Operation(
@@ -104,6 +130,10 @@ class SignInRoutes:
                 "Confirm it is you",
                 reads=FORM,
                 again=self.show_confirm,
+                session=True,
+            ),
+            Operation(
+                "GET", "/confirm/continue", self.get_continue, Access.SIGNED_IN, "Go on with what you were doing"
             ),
         )
 
@@ -112,43 +142,19 @@ class SignInRoutes:
     async def post_session(self, call: Call) -> Response:
         """Sign in."""
         welcome = await self._sign_in(call, decode_credentials(call.body, with_transport=True))
-        session, token = welcome.signed_in.session, welcome.signed_in.token
-        answer: dict[str, Any] = session.as_json(self.gate.csrf.token_for_session(session.id))
-        answer["password_change"] = welcome.change_wanted
-        if session.transport == "bearer":
-            answer["token"] = token
-        response = json_response(answer, 201)
-        self.cookies.attach(response, welcome.signed_in)
-        return response
+        return self.begun.session(welcome.outcome, {"password_change": welcome.change_wanted})
 
     async def post_authenticate(self, call: Call) -> Response:
         """Answer as the write-up does: message, data.jwt, data.user."""
         sent = decode_credentials(call.body, "uid")
-        welcome = await self._sign_in(call, Credentials(sent.identifier, sent.password))
-        session = welcome.signed_in.session
-        jwt = self.tokens.issue(
-            user_id=session.user_id,
-            sid=session.id,
-            auth_time=session.auth_time,
-            amr=session.amr,
-            audience=self.issuer,
-        )
-        user = {"id": welcome.user.id, "uid": welcome.user.uid, "name": welcome.user.name}
-        response = json_response({"message": "You are signed in", "data": {"jwt": jwt, "user": user}})
-        self.cookies.attach(response, welcome.signed_in)
-        return response
+        welcome = await self._sign_in(call, Credentials(sent.identifier, sent.password), wants_jwt=True)
+        return self.begun.jwt(welcome.outcome)
 
     async def post_reauthenticate(self, call: Call) -> Response:
         """Prove anew who one is."""
         session = session_of(call)
-        token = await self.sign_in.reauthenticate(session, decode_password(call.body), call.caller)
-        answer = session.as_json(self.gate.csrf.token_for_session(session.id))
-        answer["auth_time"] = self.sign_in.clock.now() // SECOND
-        if session.transport == "bearer":
-            answer["token"] = token
-        response = json_response(answer)
-        self.cookies.attach_token(response, session, token)
-        return response
+        password = decode_password(call.body)
+        return self.begun.renewed(await self.sign_in.reauthenticate(session, password, call.caller))
 
     # Pages ------------------------------------------------------------------------------------------------------
 
@@ -166,7 +172,7 @@ class SignInRoutes:
                 "text",
                 call.form_text("identifier"),
                 required=True,
-                autocomplete="username",
+                autocomplete="username webauthn",
                 attributes={"autocapitalize": "off", "spellcheck": "false"},
                 messages={"required": NO_IDENTIFIER},
             ),
@@ -182,40 +188,62 @@ class SignInRoutes:
             notice=_notice(call, problem),
             recovery=self.sign_in.outbox.can_mail,
             by_email=self.by_email,
+            passkeys=self.passkeys,
         )
 
     async def post_page(self, call: Call) -> Response:
         """Sign in from the form."""
         body = {name: call.form_text(name) for name in ("identifier", "password")}
-        welcome = await self._sign_in(call, decode_credentials(body))
         target = local_path(call.form_text("next"), "/account")
-        response = redirect(target if welcome.change_wanted is None else PASSWORD_PAGE)
-        self.cookies.attach(response, welcome.signed_in)
-        return response
+        welcome = await self._sign_in(call, decode_credentials(body), path=target)
+        return self.cookies.redirect(welcome.outcome, target if welcome.change_wanted is None else PASSWORD_PAGE)
 
     async def get_confirm(self, call: Call) -> Response:
         """Ask for the password again."""
         return await self.show_confirm(call, None)
 
     async def show_confirm(self, call: Call, problem: Problem | None) -> Response:
-        """The form, with what was wrong."""
-        fields = [password_field()]
+        """The form, with what was wrong. Whoever has no password confirms with a passkey."""
+        session = session_of(call)
+        has_password = await self.sign_in.passwords.has_password(session.user_id)
         target = call.form_text("next") or call.request.query_params.get("next")
-        return self.gate.form(call, "confirm.html", fields, problem, next=local_path(target, "/account"))
+        return self.gate.form(
+            call,
+            "confirm.html",
+            [password_field()] if has_password else [],
+            problem,
+            next=local_path(target, "/account"),
+            has_password=has_password,
+            passkey=self.passkeys and await self.second.has_passkey(session),
+        )
 
     async def post_confirm(self, call: Call) -> Response:
-        """Confirm from the form, and go back to where it was asked."""
-        session = session_of(call)
-        password = decode_password({"password": call.form_text("password")})
-        token = await self.sign_in.reauthenticate(session, password, call.caller)
-        response = redirect(local_path(call.form_text("next"), "/account"))
-        self.cookies.attach_token(response, session, token)
-        return response
+        """Confirm from the form, by password or passkey, and go back to where it was asked."""
+        session, target = session_of(call), local_path(call.form_text("next"), "/account")
+        done: Renewed | NeedsStep
+        if credential := call.form_text("credential"):
+            done = await self.second.reauthenticate(session, credential, call.caller)
+        else:
+            password = decode_password({"password": call.form_text("password")})
+            done = await self.sign_in.reauthenticate(session, password, call.caller, target)
+        return self.begun.page(done, target)
 
-    async def _sign_in(self, call: Call, sent: Credentials) -> Welcome:
+    async def get_continue(self, call: Call) -> Response:
+        """What was being sent when it had to be confirmed first, to be sent now (UX-52)."""
+        session = session_of(call)
+        kept = await self.sign_in.sessions.take_form(session)
+        if kept is None:
+            return redirect("/account")
+        path, fields = self.gate.open_form(session.id, *kept)
+        return self.gate.render(call, "continue.html", target=path, kept=fields)
+
+    async def _sign_in(
+        self, call: Call, sent: Credentials, *, path: str = "/account", wants_jwt: bool = False
+    ) -> Welcome:
         names = self.gate.cookies
         held, device = call.cookies.get(names.session), call.cookies.get(names.device)
-        return await self.sign_in.sign_in(sent, call.caller, device, held)
+        start = Start(replaced=held, path=path, wants_jwt=wants_jwt)
+        return await self.sign_in.sign_in(sent, call.caller, device, start)
 
 
 def _notice(call: Call, problem: Problem | None) -> str | None:

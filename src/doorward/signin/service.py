@@ -1,19 +1,20 @@
 """Signing in: the order is the security (docs/architecture.md)."""
 
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from doorward.audit import AuditTrail, Event, Outcome
+from doorward.audit import AuditTrail
 from doorward.authenticators import COMPROMISED, Correct, KnownDevice, PasswordService
 from doorward.confirmations import LIFETIME_SECONDS, Confirmations
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import NotSignedIn, PasswordChangeRequired, RateLimited
 from doorward.messages import Outbox, SendLimits
 from doorward.ports import Clock, Database
-from doorward.sessions import Session, Sessions, SignedIn, password_proof
+from doorward.sessions import NeedsStep, Outcome, Session, Sessions, Start, password_proof
 from doorward.signin.forced_change import ForcedChange
-from doorward.signin.model import Credentials
+from doorward.signin.model import Credentials, Renewed
+from doorward.signin.record import record_sign_in
 from doorward.sql import Work
 from doorward.users import User, UsersService, contact_key
 
@@ -22,10 +23,10 @@ _RECOVERY_MINUTES: Final = LIFETIME_SECONDS["recovery"] // 60
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """A sign-in that went through. `change_wanted`: why the password should be replaced, if it should."""
+    """The right password. `change_wanted`: why it should be replaced, if it should."""
 
     user: User
-    signed_in: SignedIn
+    outcome: Outcome
     change_wanted: str | None
 
 
@@ -44,50 +45,50 @@ class SignIn:
     audit: AuditTrail
 
     async def sign_in(
-        self, sent: Credentials, caller: Caller, device_token: str | None, replaced: str | None = None
+        self, sent: Credentials, caller: Caller, device_token: str | None, start: Start | None = None
     ) -> Welcome:
-        """Check credentials and start a session; `replaced` is the token of one that a browser gives up for it.
+        """Check credentials and start a session, or say what is still owed before one starts.
 
         Raises InvalidCredentials (the same for every reason), PasswordChangeRequired (right, but others know it),
         RateLimited or Unavailable.
         """
         user = await self.users.find_by_identifier(sent.identifier)
-        device = await self._device_of(user, device_token)
+        device = await self.device_of(user, device_token)
         correct = await self.passwords.verify(user, sent.identifier, sent.password, caller, device=device)
         if correct.change_wanted == COMPROMISED:
             raise await self._require_change(correct, caller, device)
         proof = password_proof(self.clock.now())
-        event = Event.AUTHN_LOGIN_SUCCESSAFTERFAIL if correct.failures else Event.AUTHN_LOGIN_SUCCESS
+        begins = replace(start or Start(), transport=sent.transport, device_id=None if device is None else device.id)
 
-        def work() -> Work[SignedIn]:
+        def work() -> Work[Outcome]:
             yield from correct.succeeded()
-            signed_in = yield from self.sessions.finish(
-                correct.user, proof, caller, sent.transport, None if device is None else device.id, replaced
-            )
-            yield from self.audit.record(
-                event,
-                Outcome.SUCCESS,
-                caller,
-                user_id=correct.user.id,
-                actor_id=correct.user.id,
-                session_id=signed_in.session.id,
-                payload={"amr": list(proof.amr), "failures": correct.failures},
-            )
-            return signed_in
+            outcome = yield from self.sessions.finish(correct.user, proof, caller, begins)
+            yield from record_sign_in(self.audit, outcome, proof, caller, failures=correct.failures)
+            return outcome
 
         return Welcome(correct.user, await self.db.write(work), correct.change_wanted)
 
-    async def reauthenticate(self, session: Session, password: str, caller: Caller) -> str:
-        """Prove anew who one is; the session gets a new secret, which is returned (ASVS 7.5.3)."""
+    async def reauthenticate(
+        self, session: Session, password: str, caller: Caller, path: str = "/account"
+    ) -> Renewed | NeedsStep:
+        """Prove anew who one is, by password and then, where there is one, by the second factor (ASVS 7.5.3).
+
+        The session gets a new secret. `path`: where a page goes on. Raises InvalidCredentials, RateLimited, Unavailable.
+        """
         user = await self.users.find(session.user_id)
         if user is None:
             raise NotSignedIn(reason="user is gone")
         correct = await self.passwords.verify(user, user.uid, password, caller, action="reauthenticate")
-        now = self.clock.now()
+        proof = password_proof(self.clock.now())
 
-        def work() -> Work[str]:
+        def work() -> Work[Renewed | NeedsStep]:
             yield from correct.succeeded()
-            return (yield from self.sessions.rotate(session, caller, now))
+            standing = yield from self.sessions.factors.standing(user.id, proof)
+            yield from self.sessions.require_live(session)
+            if standing.owes == "authenticator":
+                start = Start(session.transport, path=path)
+                return (yield from self.sessions.open_ticket(standing, proof, caller, start, "authenticator", session.id))
+            return Renewed(session, (yield from self.sessions.rotate(session, caller, proof.at)))
 
         return await self.db.write(work)
 
@@ -141,7 +142,8 @@ class SignIn:
     def _change(self) -> ForcedChange:
         return ForcedChange(self.confirmations, self.audit)
 
-    async def _device_of(self, user: User | None, token: str | None) -> KnownDevice | None:
+    async def device_of(self, user: User | None, token: str | None) -> KnownDevice | None:
+        """The known device behind a cookie, if it is this user's."""
         found = await self.sessions.find_device(token)
         if found is None or user is None or found[1] != user.id:
             return None

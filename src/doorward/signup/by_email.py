@@ -20,7 +20,7 @@ from doorward.kernel.instant import HOUR, MINUTE, SECOND, Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits
 from doorward.ports import NOTHING, Clock, Database
-from doorward.sessions import Sessions, SignedIn, describe, password_proof
+from doorward.sessions import Outcome, Sessions, Start, describe, password_proof
 from doorward.signup import store
 from doorward.signup.guard import SignUpGuard
 from doorward.signup.passwords import PASSWORD, password_errors
@@ -186,28 +186,29 @@ class SignUpByEmail:
         if await self._is_kept_for_others(new.uid, found):
             new = replace(new, uid="")
 
-        def also(user: User, now: Instant) -> Work[SignedIn | None]:
+        def also(user: User, now: Instant) -> Work[Outcome | None]:
             yield from self.users.prove(user.id, "email", found.target, caller, now)
             yield from self.passwords.set_password(user.id, digest)
             yield from store.release(found.id)
             if not submitted.is_holder:
                 return None
             proof = password_proof(now)
-            return (yield from self.sessions.finish(user, proof, caller, "cookie", replaced=submitted.replaced))
+            start = Start(replaced=submitted.replaced, path=kept["path"])
+            return (yield from self.sessions.finish(user, proof, caller, start))
 
         try:
-            user, signed_in = await self._create(new, found, caller, also)
+            user, outcome = await self._create(new, found, caller, also)
         except Conflict:
             raise Invalid([FieldError("email", "known", ALREADY)], reason="address proven by somebody else") from None
-        return Completed("sign_up", user.id, VERIFIED if signed_in is None else kept["path"], signed_in)
+        return Completed("sign_up", user.id, VERIFIED if outcome is None else kept["path"], outcome)
 
     async def _create(
         self,
         new: NewUser,
         found: Confirmation,
         caller: Caller,
-        also: Callable[[User, Instant], Work[SignedIn | None]],
-    ) -> tuple[User, SignedIn | None]:
+        also: Callable[[User, Instant], Work[Outcome | None]],
+    ) -> tuple[User, Outcome | None]:
         """Use it up and create the user, in one transaction; a handle that went to another is no dead end."""
         for _ in range(_HANDLE_TRIES):
             chosen = new.uid or new_handle()

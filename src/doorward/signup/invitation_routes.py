@@ -10,14 +10,14 @@ from doorward.authenticators import new_password_field
 from doorward.confirmations import State
 from doorward.kernel.errors import FieldError, Invalid, Problem
 from doorward.kernel.msgid import msgid
-from doorward.sessions import SessionCookies, session_of
-from doorward.signup.invitations import Invitations
+from doorward.sessions import NeedsStep, SessionCookies, session_of
+from doorward.signup.invitations import WELCOME, Invitations
 from doorward.users import Schema, core_rule
 from doorward.web.gate import Gate
-from doorward.web.routing import FORM, JSON, Access, Answer, Call, Operation, json_response, redirect
-from doorward.web.schemas import STRING, problems, record
+from doorward.web.routing import FORM, JSON, Access, Answer, Call, Operation, json_response
+from doorward.web.schemas import NEXT_STEP, STRING, problems, record
 
-WELCOME: Final = "/account?welcome=1"
+CREATED: Final = "The account is there; one step is left"
 _GONE: Final[Mapping[State, int]] = {"used": 200, "void": 410, "expired": 410, "unknown": 404}
 _NO_TOKEN: Final = msgid("This link is not complete, or it has expired")
 _INVITE = record({"email": STRING, "roles": {"type": "array", "items": STRING}}, optional=("roles",), strict=True)
@@ -61,6 +61,7 @@ class InvitationRoutes:
                 body_limit=self.schema.body_limit,
                 claimant=True,
                 answers={
+                    200: Answer("Created; something is owed before a session begins", NEXT_STEP),
                     201: Answer("Created and signed in by cookie", self.schema.json_schema("user")),
                     **problems(400, 413, 415, 503),
                 },
@@ -95,10 +96,12 @@ class InvitationRoutes:
             raise Invalid([FieldError("token", "required", _NO_TOKEN)])
         body = {name: value for name, value in call.body.items() if name != "token"}
         held = call.cookies.get(self.gate.cookies.session)
-        user, started = await self.invitations.accept(token, body, call.caller, held)
+        user, outcome = await self.invitations.accept(token, body, call.caller, held)
+        if isinstance(outcome, NeedsStep):
+            return self.cookies.answer(outcome, message=CREATED)
         answer = self.schema.visible(user, "self")
         response = json_response(answer, 201, headers={"location": f"/api/users/{user.id}"})
-        self.cookies.attach(response, started)
+        self.cookies.attach(response, outcome)
         return response
 
     async def get_page(self, call: Call) -> Response:
@@ -125,9 +128,8 @@ class InvitationRoutes:
         """Accept it from the form."""
         body = self.schema.from_form(call.body, "sign_up_by_email")
         held = call.cookies.get(self.gate.cookies.session)
-        _, started = await self.invitations.accept(call.path("token"), body, call.caller, held)
-        response = redirect(WELCOME)
-        self.cookies.attach(response, started)
+        _, outcome = await self.invitations.accept(call.path("token"), body, call.caller, held)
+        response = self.cookies.redirect(outcome, WELCOME)
         response.headers["referrer-policy"] = "no-referrer"
         return response
 

@@ -13,7 +13,7 @@ from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, Values
 from doorward.ports import Clock, Database
-from doorward.sessions import Sessions, SignedIn, password_proof
+from doorward.sessions import Outcome, Sessions, Start, password_proof
 from doorward.signup import store
 from doorward.signup.by_email import ALREADY, TAKEN, new_handle
 from doorward.signup.passwords import PASSWORD, password_errors
@@ -22,6 +22,7 @@ from doorward.users import NewUser, User, UsersService, contact_key, core_rule
 
 ADMIN: Final = "admin"
 INVITATION: Final = "invitation"
+WELCOME: Final = "/account?welcome=1"
 _DAY_SECONDS: Final = 86_400
 _NO_MAIL: Final = msgid("Invitations go out by mail, and no mail server is configured")
 _VOID: Final = msgid("This link no longer works")
@@ -102,7 +103,7 @@ class Invitations:
 
     async def accept(
         self, token: str, body: Mapping[str, Any], caller: Caller, replaced: str | None = None
-    ) -> tuple[User, SignedIn]:
+    ) -> tuple[User, Outcome]:
         """Make a user of whoever followed the link and start their session.
 
         `body`: what sign-up takes, without an address, which is the invited one; `replaced`: a session token that gives
@@ -114,10 +115,11 @@ class Invitations:
         digest = await self.passwords.hash_new(password, self._context(new, found.target))
         roles = tuple(found.payload["roles"])
 
-        def also(user: User, now: Instant) -> Work[SignedIn]:
+        def also(user: User, now: Instant) -> Work[Outcome]:
             yield from self.users.prove(user.id, "email", found.target, caller, now)
             yield from self.passwords.set_password(user.id, digest)
-            return (yield from self.sessions.finish(user, password_proof(now), caller, "cookie", replaced=replaced))
+            start = Start(replaced=replaced, path=WELCOME)
+            return (yield from self.sessions.finish(user, password_proof(now), caller, start))
 
         def first() -> Work[None]:
             yield from self.confirmations.use(found, self.clock.now())

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from doorward.authenticators import new_password_field
 from doorward.kernel.errors import Forbidden, Problem
 from doorward.kernel.msgid import msgid
-from doorward.sessions import SessionCookies
+from doorward.sessions import NeedsStep, SessionCookies
 from doorward.signup.by_email import SignUpByEmail
 from doorward.signup.challenge import ChallengeNeeded
 from doorward.signup.guard import PROOF_FIELDS
@@ -19,11 +19,12 @@ from doorward.web.cookies import PENDING_SECONDS
 from doorward.web.gate import Gate
 from doorward.web.origins import local_path
 from doorward.web.routing import FORM, JSON, Access, Answer, Call, Operation, json_response, redirect
-from doorward.web.schemas import STRING, problems, record
+from doorward.web.schemas import NEXT_STEP, STRING, problems, record
 
 ACCOUNT = "/account"
 WELCOME = "/account?welcome=1"
 WAITING_PAGE: Final = "/verify"
+CREATED: Final = "The account is there; one step is left"
 CLOSED: Final = msgid("Only those who were invited can sign up here")
 SENT: Final = "We have sent an e-mail. Follow the link in it, or send its code"
 
@@ -85,10 +86,12 @@ class SignUpRoutes:
             held = call.cookies.get(self.gate.cookies.pending)
             pending = await self.by_email.begin(body, call.caller, held, proof=proof)
             return self._waits(json_response({"message": SENT}, 202), pending)
-        user, started = await self.sign_up.sign_up(body, call.caller, self._held(call), proof)
+        user, outcome = await self.sign_up.sign_up(body, call.caller, self._held(call), proof)
+        if isinstance(outcome, NeedsStep):
+            return self.cookies.answer(outcome, message=CREATED)
         answer = self.schema.visible(user, "self")
         response = json_response(answer, 201, headers={"location": f"/api/users/{user.id}"})
-        self.cookies.attach(response, started)
+        self.cookies.attach(response, outcome)
         return response
 
     async def get_page(self, call: Call) -> Response:
@@ -120,10 +123,8 @@ class SignUpRoutes:
         if self.by_email is not None:
             held = call.cookies.get(self.gate.cookies.pending)
             return self._waits(redirect(WAITING_PAGE), await self.by_email.begin(body, call.caller, held, path, proof))
-        _, started = await self.sign_up.sign_up(body, call.caller, self._held(call), proof)
-        response = redirect(path)
-        self.cookies.attach(response, started)
-        return response
+        _, outcome = await self.sign_up.sign_up(body, call.caller, self._held(call), proof, path)
+        return self.cookies.redirect(outcome, path)
 
     def _check_open(self) -> None:
         if self.invitation_only:
@@ -152,5 +153,8 @@ class SignUpRoutes:
 
     def _answer(self) -> dict[int, Answer]:
         if self.by_email is None:
-            return {201: Answer("Created and signed in by cookie", self.schema.json_schema("user"))}
+            return {
+                200: Answer("Created; something is owed before a session begins", NEXT_STEP),
+                201: Answer("Created and signed in by cookie", self.schema.json_schema("user")),
+            }
         return {202: Answer("A link and a code are on their way", record({"message": STRING}))}

@@ -14,7 +14,7 @@ from doorward.kernel.instant import HOUR, MINUTE, Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import NOTHING, Clock
-from doorward.sessions import Session, Sessions, SignedIn, password_proof
+from doorward.sessions import Outcome, Sessions, SignedIn, Start, password_proof
 from doorward.signup.guard import SignUpGuard
 from doorward.signup.passwords import PASSWORD, password_errors
 from doorward.signup.rules import RegistrationRules
@@ -22,6 +22,7 @@ from doorward.sql import Work
 from doorward.users import NewUser, User, UsersService, contact_key
 
 TAKEN = "taken"
+ACCOUNT = "/account?welcome=1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,11 @@ class SignUp:
         caller: Caller,
         replaced: str | None = None,
         proof: Mapping[str, str] = NOTHING,
-    ) -> tuple[User, SignedIn]:
+        path: str = ACCOUNT,
+    ) -> tuple[User, Outcome]:
         """Create a user and start their session, in one transaction; `replaced` is a token that gives way to it.
 
-        `proof`: see `SignUpGuard.admit`. Raises Invalid naming every bad field, a taken handle among them;
+        `path`: where a page goes on; `proof`: see `SignUpGuard.admit`. Raises Invalid naming every bad field, a taken handle among them;
         ChallengeNeeded; RateLimited; Unavailable.
         """
         try:
@@ -65,7 +67,7 @@ class SignUp:
             await places.enter_async_context(await self.guard.place(caller))
             if new.email is not None and self.outbox.can_mail:
                 await places.enter_async_context(await self.sends.mail("email", new.email, caller))
-            return await self.create(new, password, caller, replaced=replaced)
+            return await self.create(new, password, caller, start=Start(replaced=replaced, path=path))
 
     async def check(self, body: Mapping[str, Any], *, by_operator: bool = False) -> tuple[NewUser, str]:
         """Validate everything before anything is written or hashed. Raises Invalid naming every bad field.
@@ -104,8 +106,8 @@ class SignUp:
         *,
         roles: tuple[str, ...] = (),
         first: Callable[[], Work[None]] | None = None,
-        replaced: str | None = None,
-    ) -> tuple[User, SignedIn]:
+        start: Start | None = None,
+    ) -> tuple[User, Outcome]:
         """Hash outside any transaction, then write user, password and session in one.
 
         `first`: what must hold or be consumed in that transaction; it raises to stop it.
@@ -113,19 +115,21 @@ class SignUp:
         digest = await self.passwords.hash_new(password, context=())
         owner = None if new.email is None else await self.users.find_by_identifier(new.email)
 
-        def also(user: User, now: Instant) -> Work[SignedIn]:
+        def also(user: User, now: Instant) -> Work[Outcome]:
             if first is not None:
                 yield from first()
             yield from self.passwords.set_password(user.id, digest)
             proof = password_proof(now)
-            signed_in = yield from self.sessions.finish(user, proof, caller, "cookie", replaced=replaced)
+            outcome = yield from self.sessions.finish(user, proof, caller, start)
             if user.email is not None and self.outbox.can_mail:
-                yield from self._ask(user, user.email, signed_in.session, caller, is_known=owner is not None)
-            return signed_in
+                yield from self._ask(user, user.email, outcome, caller, now, is_known=owner is not None)
+            return outcome
 
         return await self.users.create(new, caller, also=also, roles=roles)
 
-    def _ask(self, user: User, address: str, session: Session, caller: Caller, *, is_known: bool) -> Work[None]:
+    def _ask(
+        self, user: User, address: str, outcome: Outcome, caller: Caller, now: Instant, *, is_known: bool
+    ) -> Work[None]:
         """Ask whoever reads at the address whether it is theirs.
 
         The owner of a known one is not bothered: the same rows are written, and nothing is sent.
@@ -134,16 +138,16 @@ class SignUp:
             "email",
             address,
             contact_key("email", address),
-            now=session.created_at,
+            now=now,
             user_id=user.id,
-            holder=holder_of_session(session.id),
+            holder=holder_of_session(outcome.session.id) if isinstance(outcome, SignedIn) else None,
             locale=caller.locale,
         )
         values: Values = {
             "path": f"/verify/{opened.token}",
             "code": opened.code,
-            "hours": (opened.expires_at - session.created_at) // HOUR,
-            "minutes": (opened.code_expires_at - session.created_at) // MINUTE,
+            "hours": (opened.expires_at - now) // HOUR,
+            "minutes": (opened.code_expires_at - now) // MINUTE,
             "name": user.name,
         }
         if is_known:

@@ -162,6 +162,7 @@ authenticator = Table(  # second factors and passkeys; what differs between kind
     Column("secret_sealed", LargeBinary, nullable=False),
     Column("state", Json, nullable=False),  # what use changes: the last step, the codes that are left
     Column("version", BigInteger, nullable=False),  # goes up with every use: of parallel ones exactly one counts
+    Column("step", BigInteger, nullable=False),  # 1: because of it a password alone opens nothing any more
     Column("bound_at", BigInteger, nullable=False),
     Column("last_used_at", BigInteger),
 )

@@ -12,13 +12,13 @@ from doorward.confirmations import CODE_SECONDS, Completed, Confirmation, State
 from doorward.kernel.errors import FieldError, Invalid, Problem, RateLimited
 from doorward.kernel.instant import SECOND
 from doorward.kernel.msgid import msgid
-from doorward.sessions import SessionCookies
+from doorward.sessions import NeedsStep, SessionCookies
 from doorward.verification.model import Visitor
 from doorward.verification.service import Verification
 from doorward.web.forms import FormField
 from doorward.web.gate import Gate
 from doorward.web.routing import FORM, JSON, Access, Answer, Call, Operation, json_response, redirect
-from doorward.web.schemas import STRING, problems, record
+from doorward.web.schemas import NEXT_STEP, STRING, problems, record
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # see kernel.ids.new_token
 WAITING_PAGE: Final = "/verify"
@@ -112,8 +112,14 @@ class VerificationRoutes:
         else:
             found = await self.verification.waiting(visitor, sent.get("purpose"))
             completed = await self.verification.confirm_code(found, sent["code"], visitor, password, call.caller)
-        answer = {"message": CONFIRMED, "signed_in": completed.signed_in is not None}
-        return self._completed(call, json_response(answer), completed)
+        outcome = completed.signed_in
+        if isinstance(outcome, NeedsStep):
+            return self._begun(call, self.cookies.answer(outcome, message=CONFIRMED, signed_in=False))
+        response = json_response({"message": CONFIRMED, "signed_in": outcome is not None})
+        if outcome is None:
+            return response
+        self.cookies.attach(response, outcome)
+        return self._begun(call, response)
 
     async def post_resend(self, call: Call) -> Response:
         """Send a newer code; the answer is the same whether anything waits."""
@@ -159,7 +165,7 @@ class VerificationRoutes:
         visitor = self._visitor(call)
         found = await self.verification.waiting_at_verify(visitor)
         completed = await self.verification.confirm_code(found, code, visitor, None, call.caller)
-        return self._completed(call, redirect(completed.path), completed)
+        return self._page(call, completed)
 
     async def post_resend_page(self, call: Call) -> Response:
         """Send a newer code."""
@@ -197,7 +203,7 @@ class VerificationRoutes:
         """Use the link."""
         password = call.form_text("password")
         completed = await self.verification.confirm_link(call.path("token"), self._visitor(call), password, call.caller)
-        return _kept_secret(self._completed(call, redirect(completed.path), completed))
+        return _kept_secret(self._page(call, completed))
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -206,11 +212,14 @@ class VerificationRoutes:
         session_id = None if call.session is None else call.session.id
         return Visitor(call.cookies.get(names.pending), session_id, call.cookies.get(names.session))
 
-    def _completed(self, call: Call, response: Response, completed: Completed) -> Response:
-        if completed.signed_in is not None:
-            self.cookies.attach(response, completed.signed_in)
-            if self.gate.cookies.pending in call.cookies:
-                self.gate.cookies.drop(response, self.gate.cookies.pending)
+    def _page(self, call: Call, completed: Completed) -> Response:
+        if completed.signed_in is None:
+            return redirect(completed.path)
+        return self._begun(call, self.cookies.redirect(completed.signed_in, completed.path))
+
+    def _begun(self, call: Call, response: Response) -> Response:
+        if self.gate.cookies.pending in call.cookies:
+            self.gate.cookies.drop(response, self.gate.cookies.pending)
         return response
 
     def _resend_seconds(self, found: Confirmation) -> int:
@@ -274,4 +283,11 @@ _SENT_BACK = record(
 )
 _RESEND = record({"purpose": _PURPOSE}, optional=("purpose",), strict=True)
 _MESSAGE = record({"message": STRING})
-_ANSWER = record({"message": STRING, "signed_in": {"type": "boolean"}})
+_ANSWER = record(
+    {
+        "message": STRING,
+        "signed_in": {"type": "boolean"},
+        **{name: schema for name, schema in NEXT_STEP["properties"].items() if name != "message"},
+    },
+    optional=("next", "kinds", "expires_at", "ticket"),
+)

@@ -40,6 +40,16 @@ class Cookies:
         return self._name("doorward-pending")
 
     @property
+    def ticket(self) -> str:
+        """Leads a browser that is half signed in to its next step; it opens nothing."""
+        return self._name("doorward-ticket")
+
+    @property
+    def passkey(self) -> str:
+        """Ties the challenge that a passkey answers to the browser that asked for it."""
+        return self._name("doorward-passkey")
+
+    @property
     def mailbox(self) -> str:
         """Opens the development mailbox."""
         return self._name("doorward-mailbox")

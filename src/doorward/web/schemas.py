@@ -39,8 +39,9 @@ _PROBLEM = record(
         },
         "retry_after": {"type": "integer", "description": "Seconds."},
         "max_age": {"type": "integer", "description": "Seconds an authentication may be old."},
+        "acr_values": {"type": "string", "description": "The level an authentication has to reach: aal1, aal2."},
     },
-    optional=("errors", "retry_after", "max_age"),
+    optional=("errors", "retry_after", "max_age", "acr_values"),
 )
 PROBLEM: JsonSchema = {
     **_PROBLEM,
@@ -76,6 +77,22 @@ def problems(*statuses: int) -> dict[int, Answer]:
     """The refusals an operation documents."""
     return {status: Answer(_MEANING[status], PROBLEM) for status in statuses}
 
+
+KINDS: JsonSchema = {"type": "array", "items": {"enum": ["totp", "passkey", "sms_code", "email_code", "recovery_code"]}}
+NEXT_STEP = record(
+    {
+        "message": STRING,
+        "next": {
+            "enum": ["authenticator", "enrolment", "restoration"],
+            "description": "What is owed before a session begins: a second factor, setting one up, or taking back the "
+            "deletion of the account.",
+        },
+        "kinds": KINDS,
+        "expires_at": INSTANT,
+        "ticket": {"type": "string", "description": "For programs; a browser has it in a cookie."},
+    },
+    optional=("message", "ticket"),
+)
 
 USER_SUMMARY = record({"id": ID, "uid": STRING, "name": STRING, "roles": {"type": "array", "items": STRING}})
 SESSION = record(

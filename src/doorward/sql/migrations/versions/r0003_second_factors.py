@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("secret_sealed", sa.LargeBinary, nullable=False),
         sa.Column("state", _JSON, nullable=False),
         sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("step", sa.BigInteger, nullable=False),
         sa.Column("bound_at", sa.BigInteger, nullable=False),
         sa.Column("last_used_at", sa.BigInteger),
         sa.PrimaryKeyConstraint("id", name="pk_authenticator"),
