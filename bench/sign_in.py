@@ -12,7 +12,7 @@ from doorward.app import Services, open_services
 from doorward.config import Settings
 from doorward.datadir import DataDir
 from doorward.kernel.caller import Caller
-from doorward.ports import Hasher, Verified
+from doorward.ports import Cost, Hasher, Verified
 from doorward.signin.model import Credentials
 
 PASSWORD = "a phrase that is long enough"  # noqa: S105  opens a throw-away database
@@ -27,9 +27,18 @@ class Timed:
     hasher: Hasher
     seconds: float = 0.0
 
+    @property
+    def cost(self) -> Cost:
+        """As the hasher says."""
+        return self.hasher.cost
+
     async def hash(self, password: str) -> str:
         """As the hasher does."""
         return await self.hasher.hash(password)
+
+    async def derive(self, secret: str, salt: bytes, cost: Cost) -> bytes:
+        """As the hasher does."""
+        return await self.hasher.derive(secret, salt, cost)
 
     async def verify(self, digest: str | None, password: str) -> Verified:
         """As the hasher does, timed."""

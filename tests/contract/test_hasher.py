@@ -10,9 +10,11 @@ from collections.abc import Iterator
 import pytest
 from argon2 import extract_parameters
 from argon2.low_level import Type
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from doorward.adapters.argon2 import NICENESS, Argon2Hasher
 from doorward.kernel.errors import Unavailable
+from doorward.ports import Cost
 
 
 @pytest.fixture
@@ -137,3 +139,65 @@ async def test_nobody_costs_as_much_as_a_wrong_password() -> None:
     wrong, nobody = await cost(digest), await cost(None)
     hasher.close()
     assert 0.5 < nobody / wrong < 2
+
+
+# Deriving ------------------------------------------------------------------------------------------------------------
+
+SALT = bytes(range(16))
+LOW = Cost(memory_kib=8, time_cost=1, lanes=1)
+
+
+async def test_what_is_derived_is_the_argon2id_of_the_reference_implementation(hasher: Argon2Hasher) -> None:
+    """From the tests of the implementation that RFC 9106 refers to."""
+    derived = await hasher.derive("password", b"somesalt", Cost(memory_kib=256, time_cost=2, lanes=1))
+    assert derived.hex() == "9dfeb910e80bad0311fee20f9c0e2b12c17987b4cac90c2ef54d5b3021c68bfe"
+
+
+@pytest.mark.parametrize("cost", [LOW, Cost(64, 3, 1), Cost(1024, 1, 4)], ids=str)
+@pytest.mark.parametrize("secret", ["", "01abcdefghjkvwz9", "\N{CAT FACE} nul \0"])
+async def test_what_is_derived_is_the_argon2id_of_another_implementation(
+    hasher: Argon2Hasher, secret: str, cost: Cost
+) -> None:
+    other = Argon2id(salt=SALT, length=32, iterations=cost.time_cost, lanes=cost.lanes, memory_cost=cost.memory_kib)
+    assert await hasher.derive(secret, SALT, cost) == other.derive(secret.encode())
+
+
+async def test_what_is_derived_depends_on_the_text_the_salt_and_the_cost_alone(hasher: Argon2Hasher) -> None:
+    derived = await hasher.derive("01abcdefghjkvwz9", SALT, LOW)
+    stronger = Argon2Hasher(memory_kib=64, time_cost=2, threads=1)
+    assert await stronger.derive("01abcdefghjkvwz9", SALT, LOW) == derived
+    stronger.close()
+    others = [
+        await hasher.derive("01abcdefghjkvwz8", SALT, LOW),
+        await hasher.derive("01abcdefghjkvwz9", SALT[::-1], LOW),
+        await hasher.derive("01abcdefghjkvwz9", SALT, Cost(16, 1, 1)),
+        await hasher.derive("01abcdefghjkvwz9", SALT, Cost(8, 2, 1)),
+    ]
+    assert len({derived, *others}) == 5
+    assert await hasher.derive("\ud800", SALT, LOW) != derived, "half of a surrogate pair is wrong and no error"
+
+
+@pytest.mark.asvs("6.5.2")
+async def test_deriving_costs_at_least_what_a_password_costs_today(hasher: Argon2Hasher) -> None:
+    usual = Argon2Hasher()
+    digest = await usual.hash("vjqxkwpzmdtrbhn")
+    found = extract_parameters(digest)
+    assert usual.cost == Cost(found.memory_cost, found.time_cost, found.parallelism) == Cost(19456, 2, 1)
+    usual.close()
+    assert hasher.cost == LOW
+
+
+@pytest.mark.asvs("15.2.2")
+async def test_deriving_and_hashing_share_one_queue() -> None:
+    hasher = Argon2Hasher(memory_kib=1024, time_cost=4, threads=1, queue=2)
+    await hasher.hash("warm up")
+    works = [
+        hasher.hash("vjqxkwpzmdtrbhn") if number % 2 else hasher.derive("01abcdefghjkvwz9", SALT, hasher.cost)
+        for number in range(10)
+    ]
+    outcomes = await asyncio.gather(*works, return_exceptions=True)
+    assert sum(isinstance(outcome, Unavailable) for outcome in outcomes) == 7
+    assert len(await hasher.derive("01abcdefghjkvwz9", SALT, hasher.cost)) == 32
+    hasher.close()
+    with pytest.raises(Unavailable):
+        await hasher.derive("01abcdefghjkvwz9", SALT, LOW)

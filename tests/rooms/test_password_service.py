@@ -45,6 +45,8 @@ class CountingHasher:
         self.looked_at = 0
         self.close = self._argon2.close
         self.hash = self._argon2.hash
+        self.cost = self._argon2.cost
+        self.derive = self._argon2.derive
 
     async def verify(self, digest: str | None, password: str) -> Verified:
         self.looked_at += 1

@@ -14,10 +14,11 @@ from typing import Final, TypeVar
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import VerificationError
+from argon2.low_level import hash_secret_raw
 
 from doorward.adapters.foreign_digests import parse
 from doorward.kernel.errors import Unavailable
-from doorward.ports import Verified
+from doorward.ports import Cost, Verified
 
 T = TypeVar("T")
 
@@ -80,6 +81,11 @@ class Argon2Hasher:
         # First in the queue, so it is there before any thread asks for it, and no caller pays for making it.
         self._decoy: Future[str] = self._pool.submit(self._hash, secrets.token_urlsafe())
 
+    @property
+    def cost(self) -> Cost:
+        """Today's; see `ports.Hasher`."""
+        return Cost(self._today.memory_kib, self._today.time_cost, self._today.lanes)
+
     async def hash(self, password: str) -> str:
         """The PHC string of `password` (already in NFC). Raises Unavailable when the queue is full."""
         return await self._run(partial(self._hash, password))
@@ -87,6 +93,10 @@ class Argon2Hasher:
     async def verify(self, digest: str | None, password: str) -> Verified:
         """Check `password`; see `ports.Hasher`. Raises Unavailable when the queue is full."""
         return await self._run(partial(self._verify, digest, password))
+
+    async def derive(self, secret: str, salt: bytes, cost: Cost) -> bytes:
+        """32 bytes of Argon2id; see `ports.Hasher`. Raises Unavailable when the queue is full."""
+        return await self._run(partial(_derive, secret, salt, cost))
 
     def recognises(self, digest: str) -> bool:
         """Tell whether `verify` can check this digest at a bearable cost; an importer refuses the others."""
@@ -132,6 +142,10 @@ class Argon2Hasher:
             return self._argon2.verify(digest, secret)
         except VerificationError:
             return False
+
+
+def _derive(secret: str, salt: bytes, cost: Cost) -> bytes:
+    return hash_secret_raw(_bytes(secret), salt, cost.time_cost, cost.memory_kib, cost.lanes, DIGEST_BYTES, Type.ID)
 
 
 def _parameters(digest: str) -> _Parameters | None:

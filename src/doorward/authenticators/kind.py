@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from doorward.kernel.instant import Instant
+from doorward.ports import Cost
 
 Secret: TypeAlias = Mapping[str, Any]
 """What a kind keeps sealed: JSON, written once when the authenticator is bound."""
@@ -71,6 +72,28 @@ class Computed(Kind, Protocol):
 
     def verify(self, secret: Secret, state: State, answer: str, now: Instant) -> Passed:
         """Compare. Raises Refused for everything that does not count, an answer that was used before included."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """What has to be asked of `Hasher.derive`."""
+
+    text: str = field(repr=False)
+    salt: bytes = field(repr=False)
+    cost: Cost
+
+
+@runtime_checkable
+class Slow(Computed, Protocol):
+    """A kind whose answers have so few bits that only a slow digest of them is kept (ASVS 6.5.2).
+
+    Slow is not pure, so it is done between two steps that are: `derivation` says what to derive, and `verify` compares
+    the bytes that came of it, given in hexadecimal. Never hand `verify` what was typed: a digest is no answer.
+    """
+
+    def derivation(self, secret: Secret, answer: str) -> Derivation:
+        """What to derive of an answer. Raises Refused for one that cannot be right, whatever the secret."""
         ...
 
 

@@ -2,8 +2,8 @@
 
 from doorward.ports.clock import Clock
 from doorward.ports.db import Database
-from doorward.ports.hasher import Hasher, Verified
+from doorward.ports.hasher import Cost, Hasher, Verified
 from doorward.ports.limiter import NOTHING, Admission, Limiter
 from doorward.ports.sealer import Sealer
 
-__all__ = ["NOTHING", "Admission", "Clock", "Database", "Hasher", "Limiter", "Sealer", "Verified"]
+__all__ = ["NOTHING", "Admission", "Clock", "Cost", "Database", "Hasher", "Limiter", "Sealer", "Verified"]
