@@ -18,7 +18,18 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from doorward import __version__
-from doorward.account import Account, AccountRoutes, ContactRoutes, Contacts, Frame, Phones, UsersApi
+from doorward.account import (
+    Account,
+    AccountRoutes,
+    ContactRoutes,
+    Contacts,
+    Frame,
+    Phones,
+    StepPages,
+    Steps,
+    StepsApi,
+    UsersApi,
+)
 from doorward.adapters.argon2 import Argon2Hasher
 from doorward.adapters.clock import SystemClock
 from doorward.adapters.database_limiter import DatabaseLimiter
@@ -33,14 +44,24 @@ from doorward.adapters.smtp import SmtpMailer
 from doorward.adapters.sqlite import SqliteDatabase
 from doorward.adapters.twilio import TwilioMessenger
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
-from doorward.authenticators import PasswordNotices, PasswordPolicy, PasswordService
+from doorward.authenticators import (
+    Binding,
+    FactorPolicy,
+    Factors,
+    PasswordPolicy,
+    PasswordService,
+    RelyingParty,
+    SecurityNotices,
+    kinds,
+)
+from doorward.authenticators import Challenges as FactorChallenges
 from doorward.config import BUILT_IN_ROLES, Settings
 from doorward.confirmations import Confirmations, Purpose
 from doorward.datadir import DataDir
 from doorward.kernel.addresses import PRIVATE_NETWORKS
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.errors import Problem, Unavailable
-from doorward.kernel.instant import SECOND
+from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.kernel.limits import load_limits
 from doorward.kernel.smtp import parse_mail_server, parse_sender
 from doorward.kernel.startup import StartRefused
@@ -50,7 +71,16 @@ from doorward.ports.sms import TextMessenger
 from doorward.recovery import Recovery, RecoveryRoutes
 from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
 from doorward.setup import Setup, SetupRoutes
-from doorward.signin import EmailSignInRoutes, SignIn, SignInByEmail, SignInRoutes
+from doorward.signin import (
+    Begun,
+    EmailSignInRoutes,
+    SecondStep,
+    SignIn,
+    SignInByEmail,
+    SignInRoutes,
+    StepApi,
+    StepRoutes,
+)
 from doorward.signup import (
     Challenges,
     InvitationRoutes,
@@ -61,9 +91,17 @@ from doorward.signup import (
     SignUpGuard,
     SignUpRoutes,
 )
-from doorward.sql import migrate
+from doorward.sql import Work, migrate
 from doorward.tokens import AccessTokens, SigningKeys
-from doorward.users import Directory, Importer, Schema, UsersService, index_statements, reserved_keys
+from doorward.users import (
+    Directory,
+    Importer,
+    Schema,
+    SessionsEnd,
+    UsersService,
+    index_statements,
+    reserved_keys,
+)
 from doorward.verification import Flow, Verification, VerificationRoutes
 from doorward.web.cookies import Cookies
 from doorward.web.csrf import Csrf
@@ -106,6 +144,8 @@ class Services:
     users: UsersService
     directory: Directory
     passwords: PasswordService
+    factors: Factors
+    binding: Binding
     sessions: Sessions
     keys: SigningKeys
     tokens: AccessTokens
@@ -114,11 +154,13 @@ class Services:
     invitations: Invitations
     verification: Verification
     sign_in: SignIn
+    second: SecondStep
     sign_in_by_email: SignInByEmail
     recovery: Recovery
     account: Account
     contacts: Contacts
     phones: Phones
+    steps: Steps
     setup: Setup
     importer: Importer
     csrf: Csrf
@@ -164,24 +206,35 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         settings.mail.timeout_seconds,
     )  # fmt: skip
     confirmations = Confirmations(db, clock, sealer, durable, refusals)
-    sessions = Sessions(
-        db, clock, audit, refusals, PROFILES[settings.sessions.profile], limits.known_device, csrf.token_for_session
-    )
+
+    def revoke(user_id: str, now: Instant, end: SessionsEnd | None) -> Work[None]:
+        return sessions.revoke_user(user_id, now, end)  # sessions lie above users, and are made after them
+
     schema = Schema(settings.fields, settings.users.read)
     reserved = reserved_keys(settings.signup.reserved_names)
-    users = UsersService(db, clock, audit, schema, sessions.revoke_user, reserved)
+    users = UsersService(db, clock, audit, schema, revoke, reserved)
+    sends = SendLimits(durable, refusals)
+    notices = SecurityNotices(outbox)
     policy = PasswordPolicy(minimum_length=settings.password.minimum_length, site=settings.site.name)
     passwords = PasswordService(
-        db, clock, hasher, limiter, sealer, audit, refusals, policy, limits=limits, fail_device=sessions.fail_device
+        db, clock, hasher, limiter, sealer, audit, refusals, policy, limits=limits, told=notices.many_failures
     )
     if settings.password.range_url is not None:
         passwords.breach = PwnedPasswords(GuardedHttp(seconds=BREACH_SECONDS), settings.password.range_url)
+    challenges = FactorChallenges(db, clock, sealer)
+    factors = Factors(
+        db, clock, sealer, hasher, passwords.tries, audit, users, confirmations, outbox, sends, notices,
+        factor_policy(settings), RelyingParty.at(site.public_url, settings.site.name, site.origins), challenges,
+    )  # fmt: skip
+    binding = Binding(db, clock, hasher, audit, users, factors, challenges, settings.site.name)
+    sessions = Sessions(
+        db, clock, audit, refusals, PROFILES[settings.sessions.profile], factors, limits.known_device,
+        csrf.token_for_session,
+    )  # fmt: skip
+    passwords.fail_device = sessions.fail_device
     # Neither a new password nor the end of all sessions is outlived by what somebody else may have begun (C8, C9).
     passwords.forget = sessions.forget = confirmations.end_of_user
-    notices = PasswordNotices(outbox)
-    passwords.told = notices.many_failures
     keys = SigningKeys(db, clock, sealer)
-    sends = SendLimits(durable, refusals)
     guard = SignUpGuard(Challenges(sealer, clock), clock, limiter, durable, refusals)
     chosen = settings.signup
     rules = RegistrationRules.of(chosen.allow_domains, chosen.deny_domains, chosen.disposable_domains_file)
@@ -220,6 +273,8 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         users=users,
         directory=Directory(db, schema, clock),
         passwords=passwords,
+        factors=factors,
+        binding=binding,
         sessions=sessions,
         keys=keys,
         tokens=AccessTokens(keys, site.public_url, clock),
@@ -228,15 +283,25 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         invitations=Invitations(db, clock, users, passwords, sessions, audit, confirmations, outbox),
         verification=Verification(confirmations, flows),
         sign_in=SignIn(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit),
+        second=SecondStep(db, clock, users, sessions, factors, binding, audit),
         sign_in_by_email=sign_in_by_email,
         recovery=Recovery(db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit),
         account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices),
         contacts=contacts,
         phones=phones,
+        steps=Steps(db, clock, users, passwords, sessions, factors, binding, refusals),
         setup=Setup(db, clock, users, sign_up, audit),
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
     )
+
+
+def factor_policy(settings: Settings) -> FactorPolicy:
+    """Who has to have a second factor, and which are offered."""
+    chosen = settings.factors
+    sent = {"sms_code": chosen.sms and settings.can_text, "email_code": chosen.email and settings.can_mail}
+    offered = frozenset(name for name in kinds() if sent.get(name, True))
+    return FactorPolicy(chosen.required, chosen.grace_days * DAY, offered)
 
 
 def message_renderer(settings: Settings) -> Renderer:
@@ -371,7 +436,10 @@ def front(services: Services) -> Front:
         directory=settings.users.directory,
         mailbox=settings.mailbox,
     )
-    gate = Gate(site, Cookies(site.secure), services.csrf, pages, partial(find_session, services), services.clock)
+    gate = Gate(
+        site, Cookies(site.secure), services.csrf, pages, partial(find_session, services), services.clock,
+        services.sessions.keep_form,
+    )  # fmt: skip
     rooms = operations(services, gate, site)
     lanes: dict[str, Lane] = {
         **static_lanes(pages.static_files()),
@@ -388,6 +456,8 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
     cookies = SessionCookies(gate, services.sessions)
     shown = settings.users.directory
     frame = Frame(services.contacts, services.phones)
+    begun = Begun(cookies, services.csrf, services.tokens, site.public_url)
+    second = services.second
     found: list[Operation] = []
 
     def api_document() -> dict[str, object]:
@@ -409,9 +479,9 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
                 gate, services.invitations, cookies, schema, (*BUILT_IN_ROLES, *settings.roles)
             ).operations(),
             *VerificationRoutes(gate, services.verification, cookies, services.passwords.policy).operations(),
-            *SignInRoutes(
-                gate, services.sign_in, cookies, services.tokens, site.public_url, settings.signin.email_link
-            ).operations(),
+            *SignInRoutes(gate, services.sign_in, second, cookies, begun, settings.signin.email_link).operations(),
+            *StepRoutes(gate, second, cookies, begun, settings.factors.cool_off, settings.site.support).operations(),
+            *StepApi(gate, second, cookies, begun).operations(),
             *(
                 EmailSignInRoutes(gate, services.sign_in_by_email, cookies).operations()
                 if settings.signin.email_link
@@ -425,6 +495,8 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
                 gate, services.account, services.sessions, cookies, services.directory, schema, shown, frame
             ).operations(),
             *ContactRoutes(gate, services.contacts, services.phones, frame).operations(),
+            *StepPages(gate, services.steps, cookies, frame).operations(),
+            *StepsApi(gate, services.steps, cookies).operations(),
             *SetupRoutes(gate, services.setup, cookies, schema).operations(),
             *system.operations(),
         )
@@ -465,6 +537,7 @@ async def _purge(services: Services) -> None:
     await services.refusals.flush()
     await services.sessions.purge()
     await services.passwords.purge()
+    await services.factors.purge()
     await services.confirmations.purge()
     await services.delivery.purge()
     await services.durable.purge()

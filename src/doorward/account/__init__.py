@@ -7,5 +7,19 @@ from doorward.account.frame import Frame
 from doorward.account.phones import Phones
 from doorward.account.routes import AccountRoutes
 from doorward.account.service import Account
+from doorward.account.step_api import StepsApi
+from doorward.account.step_routes import StepPages
+from doorward.account.steps import Steps
 
-__all__ = ["Account", "AccountRoutes", "ContactRoutes", "Contacts", "Frame", "Phones", "UsersApi"]
+__all__ = [
+    "Account",
+    "AccountRoutes",
+    "ContactRoutes",
+    "Contacts",
+    "Frame",
+    "Phones",
+    "StepPages",
+    "Steps",
+    "StepsApi",
+    "UsersApi",
+]

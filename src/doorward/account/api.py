@@ -130,7 +130,9 @@ class UsersApi:
                     204: Answer("Changed; every other session has ended"),
                     **problems(400, 401, 403, 429, 503),
                 },
-                description="This session gets a new secret: by cookie, or as `token` with status 200 for programs.",
+                description="This session gets a new secret: by cookie, or as `token` with status 200 for programs. "
+                "Whoever has a second factor needs an authentication of the last ten minutes with it.",
+                session=True,
             ),
             Operation(
                 "GET",

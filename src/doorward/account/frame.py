@@ -9,6 +9,7 @@ from doorward.account.phones import Phones
 from doorward.kernel.errors import Problem
 from doorward.kernel.msgid import msgid
 from doorward.sessions import session_of
+from doorward.web.csrf import from_our_page
 from doorward.web.routing import Call
 
 NOTICES: Final[Mapping[str, str]] = {  # shown after a redirect; the query names one, it never carries text
@@ -21,6 +22,14 @@ NOTICES: Final[Mapping[str, str]] = {  # shown after a redirect; the query names
     "confirmed": msgid("Thank you, that is confirmed."),
     "kept": msgid("Your address stays as it is."),
     "removed": msgid("Your number is removed."),
+    "app-on": msgid("Your authenticator app is set up. Other devices have been signed out."),
+    "passkey-on": msgid("Your passkey is set up."),
+    "sent-on": msgid("Codes will be sent to you when you sign in."),
+    "codes-on": msgid("Your recovery codes are set up. Those of before do not work any more."),
+    "renamed": msgid("The new name is saved."),
+    "removed-key": msgid("That is removed."),
+    "set-up": msgid("Your second step is set up. Other devices have been signed out."),
+    "without": msgid("Your second step is off. Your password alone opens your account now."),
 }
 
 
@@ -42,7 +51,7 @@ class Frame:
 
 def notice(call: Call, problem: Problem | None) -> str | None:
     """What was just done, if the page comes after a redirect of ours."""
-    # A link from elsewhere must not make our page claim that something was done; every browser of today tells.
-    if problem is not None or call.request.headers.get("sec-fetch-site") != "same-origin":
+    # A link from elsewhere must not make our page claim that something was done.
+    if problem is not None or not from_our_page(call):
         return None
     return next((text for name, text in NOTICES.items() if name in call.request.query_params), None)

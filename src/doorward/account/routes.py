@@ -43,16 +43,25 @@ class AccountRoutes:
             return Operation("GET", path, handler, access, title)
 
         def form(
-            path: str, handler: Handler, title: str, again: Again | None = None, limit: int = BODY_LIMIT
+            path: str,
+            handler: Handler,
+            title: str,
+            again: Again | None = None,
+            limit: int = BODY_LIMIT,
+            *,
+            session: bool = False,
         ) -> Operation:
-            return Operation("POST", path, handler, Access.SIGNED_IN, title, reads=FORM, again=again, body_limit=limit)
+            return Operation(
+                "POST", path, handler, Access.SIGNED_IN, title, reads=FORM, again=again, body_limit=limit,
+                session=session,
+            )  # fmt: skip
 
         return (
             page("/", self.get_home, "Home", Access.OPTIONAL),
             page("/account", self.get_profile, "Your account"),
             form("/account/profile", self.post_profile, "Save your profile", self.show_profile, self.schema.body_limit),
             page("/account/password", self.get_password, "Password"),
-            form("/account/password", self.post_password, "Change your password", self.show_password),
+            form("/account/password", self.post_password, "Change your password", self.show_password, session=True),
             page("/account/sessions", self.get_sessions, "Sessions"),
             form("/account/sessions/{id}/end", self.post_end, "End a session"),
             form("/account/sessions/end-others", self.post_end_others, "End all other sessions"),
@@ -99,7 +108,10 @@ class AccountRoutes:
     # Password ---------------------------------------------------------------------------------------------------
 
     async def get_password(self, call: Call) -> Response:
-        """The password form."""
+        """The password form; whoever has a second factor proves it first, so that nothing typed is lost."""
+        session = session_of(call)
+        if session.has_factor:
+            session.require_fresh(self.gate.clock.now())
         return await self.show_password(call, None)
 
     async def show_password(self, call: Call, problem: Problem | None) -> Response:

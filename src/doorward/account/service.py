@@ -7,7 +7,7 @@ from typing import Any
 from doorward.account.contacts import Contacts
 from doorward.account.ownership import ADMIN, check_owner
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
-from doorward.authenticators import PasswordNotices, PasswordService
+from doorward.authenticators import SecurityNotices, PasswordService
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Invalid, InvalidCredentials, NotFound, NotSignedIn
 from doorward.kernel.msgid import msgid
@@ -31,7 +31,7 @@ class Account:
     audit: AuditTrail
     refusals: Refusals
     contacts: Contacts
-    notices: PasswordNotices
+    notices: SecurityNotices
 
     async def find(self, session: Session, user_id: str) -> User:
         """A user by id, for whoever may see the directory. Raises NotFound."""
@@ -75,8 +75,12 @@ class Account:
     async def change_password(self, session: Session, current: str, new: str, caller: Caller) -> str:
         """Set a new password, give this session a new secret and end all others (C9). The new secret.
 
-        Raises Invalid (current password wrong, or the new one not good enough), RateLimited, Unavailable.
+        Raises ReauthenticationNeeded where there is a second factor, Invalid (current password wrong, or the new one
+        not good enough), RateLimited, Unavailable.
         """
+        if session.has_factor:
+            # The password that is asked for here is not enough for them (C26).
+            session.require_fresh(self.clock.now())
         user = await self._own(session)
         context = [text for text in (user.uid, user.name, user.email) if text]
         self.passwords.policy.check(new, context=context, field="new_password")

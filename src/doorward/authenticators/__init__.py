@@ -1,23 +1,22 @@
 """What proves who someone is: passwords, second factors, passkeys.
 
 The room promises that a try is counted, durably and atomically, before anything is hashed or compared; that the same
-work is done and the same answer given whether or not there is such a user; that a password is kept as Argon2id only, but
-for digests that came from elsewhere, until their first right password; that every other secret is sealed; and that an
-answer counts once, however many try it at the same moment.
+work is done and the same answer given whether or not there is such a user; that a password is kept as Argon2id only,
+but for digests that came from elsewhere, until their first right password; that every other secret is sealed; and that
+an answer counts once, however many try it at the same moment.
 """
 
 from doorward.authenticators.binding import AppOffer, Binding, Proven, read_label
 from doorward.authenticators.challenges import Challenges
 from doorward.authenticators.factor_store import has_factor as has_factor_column
 from doorward.authenticators.factors import Claimant, Factors, Shown, Standing
-from doorward.authenticators.forms import new_password_field, password_field
+from doorward.authenticators.forms import code_field, new_password_field, password_field, qr_of
 from doorward.authenticators.kind import Bound
 from doorward.authenticators.kinds import kinds
 from doorward.authenticators.model import COMPROMISED, ChangeWanted, KnownDevice
 from doorward.authenticators.notices import SecurityNotices
 from doorward.authenticators.password import PasswordPolicy
-from doorward.authenticators.policy import PASSKEY, RECOVERY, TOTP, FactorPolicy, has_factor
-from doorward.authenticators.qr import qr_svg
+from doorward.authenticators.policy import PASSKEY, RECOVERY, TOTP, FactorPolicy, has_factor, recovery_codes_left
 from doorward.authenticators.relying_party import RelyingParty
 from doorward.authenticators.service import REAUTHENTICATE, SIGN_IN, Correct, PasswordService
 from doorward.authenticators.tries import Tries
@@ -47,11 +46,13 @@ __all__ = [
     "Shown",
     "Standing",
     "Tries",
+    "code_field",
     "has_factor",
     "has_factor_column",
     "kinds",
     "new_password_field",
     "password_field",
-    "qr_svg",
+    "qr_of",
     "read_label",
+    "recovery_codes_left",
 ]

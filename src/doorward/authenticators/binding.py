@@ -1,9 +1,10 @@
 """Binding, renaming and removing second factors and passkeys (C20; NIST SP 800-63B §4.1.2).
 
-A new one is offered, proven once, and only then bound. What is offered waits sealed for whoever was offered it, a session
-or a half signed-in state, and the flow that calls binds it in its own transaction, together with what it asks before.
+A new one is offered, proven once, and only then bound. What is offered waits sealed for whoever was offered it, a
+session or a half signed-in state, and the flow that calls binds it in its own transaction, with what it asks before.
 """
 
+import base64
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -128,7 +129,7 @@ class Binding:
         )
 
     async def prove_passkey(
-        self, user_id: str, holder: bytes, credential: object, label: object = None, *, conditional: bool = False
+        self, holder: bytes, credential: object, label: object = None, *, conditional: bool = False
     ) -> Proven:
         """Check what the browser made; the challenge is used up. Raises Invalid naming `credential` or `label`.
 
@@ -139,7 +140,7 @@ class Binding:
         nonce = await self.challenges.take(self._purpose(conditional=conditional), holder)
         try:
             if nonce is None:
-                raise Refused("no challenge")
+                raise Refused("no challenge")  # noqa: TRY301  one refusal for all reasons
             answer = passkey.read_credential(credential) if isinstance(credential, str) else credential
             made = passkey.verify_creation(self.factors.party, nonce, answer, conditional=conditional)
         except Refused as refusal:
@@ -157,6 +158,10 @@ class Binding:
     async def handle_of(self, user_id: str) -> bytes:
         """What authenticators know a user by: 64 random bytes, made at the first passkey (WebAuthn §14.6.1)."""
         return await self.db.write(lambda: store.insert_handle(user_id, secrets.token_bytes(HANDLE_BYTES)))
+
+    async def shown_handle(self, user_id: str) -> str:
+        """The same as browsers write it, in base64url."""
+        return base64.urlsafe_b64encode(await self.handle_of(user_id)).rstrip(b"=").decode()
 
     def _purpose(self, *, conditional: bool) -> str:
         return "bind_passkey_conditional" if conditional else "bind_passkey"
@@ -267,9 +272,7 @@ class Binding:
             raise NotFound(reason="no such authenticator")
         yield from self._record(user_id, kind, "renamed", caller)
 
-    def remove(
-        self, user_id: str, bound_id: str, caller: Caller, now: Instant, *, has_password: bool
-    ) -> Work[str]:
+    def remove(self, user_id: str, bound_id: str, caller: Caller, now: Instant, *, has_password: bool) -> Work[str]:
         """Forget one of the user's own; its kind. Raises NotFound; Conflict for what they cannot be without (C31)."""
         user = yield from self.users.locked(user_id)
         before = yield from self.factors.bound(user_id)
@@ -298,9 +301,7 @@ class Binding:
         yield from store.delete_challenges(user_id)
         yield from self._told_of_removal(user, removed, caller, now)
 
-    def reset(
-        self, user_id: str, actor_id: str | None, caller: Caller, now: Instant, why: str = "reset"
-    ) -> Work[int]:
+    def reset(self, user_id: str, actor_id: str | None, caller: Caller, now: Instant, why: str = "reset") -> Work[int]:
         """Forget everything a user has bound, recovery codes included; how many. The user is told."""
         user = yield from self.users.locked(user_id)
         removed = yield from store.delete_since(user_id, 0)
@@ -351,4 +352,3 @@ def read_label(label: object) -> str:
     if len(text) > LABEL_LONGEST:
         raise Invalid([FieldError("label", "too_long", LONG_NAME, {"maximum": LABEL_LONGEST})])
     return text
-

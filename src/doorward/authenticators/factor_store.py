@@ -28,9 +28,7 @@ _COLUMNS = (
     authenticator.c.bound_at,
     authenticator.c.last_used_at,
 )
-_LIST = Statement(
-    select(*_COLUMNS).where(authenticator.c.user_id == bindparam("user_id")).order_by(authenticator.c.id)
-)
+_LIST = Statement(select(*_COLUMNS).where(authenticator.c.user_id == bindparam("user_id")).order_by(authenticator.c.id))
 _FIND_BY_LOOKUP = Statement(select(*_COLUMNS).where(authenticator.c.lookup == bindparam("lookup")))
 _INSERT = Statement(
     insert(authenticator).values({column.name: bindparam(column.name) for column in authenticator.columns})

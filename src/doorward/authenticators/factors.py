@@ -1,14 +1,14 @@
 """What users have bound: what is owed at a sign-in, and whether an answer counts.
 
-One service for all kinds: it throttles, keeps what was used, opens what is sealed and writes down what happened, so that
-no kind can forget it. An answer that counts is spent at once, whatever comes of the sign-in.
+One service for all kinds: it throttles, keeps what was used, opens what is sealed and writes down what happened, so
+that no kind can forget it. An answer that counts is spent at once, whatever comes of the sign-in.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from doorward.audit import AuditTrail, Event, Outcome, Payload
 from doorward.authenticators import factor_store as store
@@ -47,6 +47,9 @@ _NO_CODE: Final = msgid("Enter the code")
 _MINUTES: Final = CODE_SECONDS // 60
 
 
+Owed: TypeAlias = Literal["authenticator", "enrolment"]
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A user as the caller's transaction sees them, locked, and what they owe after what they have shown.
@@ -57,7 +60,7 @@ class Standing:
 
     user: User
     kinds: tuple[str, ...]
-    owes: Any
+    owes: Owed | None
     has_factor: bool
 
 
@@ -113,14 +116,14 @@ class Factors:
 
     def opened(self, row: store.Sealed) -> Bound:
         """A row with its secret."""
-        bound_id, user_id, kind, label, sealed, *rest = row
+        bound_id, user_id, kind, label, sealed, state, version, step, bound_at, last_used_at = row
         secret = json.loads(self.sealer.open(sealed, sealed_for(bound_id)))
-        return Bound(bound_id, user_id, kind, label, secret, *rest)
+        return Bound(bound_id, user_id, kind, label, secret, state, version, step, bound_at, last_used_at)
 
     def standing(self, user_id: str, proof: Proof) -> Work[Standing]:
         """What a user owes who has shown `proof`; inside the transaction that starts their session (C25).
 
-        The user is locked: whoever binds a factor at the same moment comes before or after, as a whole. Raises NotFound.
+        The user is locked: whoever binds a factor at the same moment comes before or after as a whole. Raises NotFound.
         """
         user = yield from self.users.locked(user_id)
         bound = yield from self.bound(user_id)
@@ -128,7 +131,7 @@ class Factors:
         owes = yield from self._owed(user, bound, proof)
         return Standing(user, names, owes, has_factor(bound))
 
-    def _owed(self, user: User, bound: Sequence[Bound], proof: Proof) -> Work[str | None]:
+    def _owed(self, user: User, bound: Sequence[Bound], proof: Proof) -> Work[Owed | None]:
         if proof.aal > 1:
             return None
         if has_factor(bound):
@@ -201,8 +204,8 @@ class Factors:
     async def send(self, claimant: Claimant, kind_name: str, caller: Caller) -> str:
         """Send a code to what the user has proven; where to, so that it can be shown in part.
 
-        A newer code makes the older one void and keeps the wrong tries counted (C14, C17). Raises Invalid naming `kind`,
-        RateLimited, Unavailable.
+        A newer code makes the older one void and keeps the wrong tries counted (C14, C17). Raises Invalid naming
+        `kind`, RateLimited, Unavailable.
         """
         kind = kinds().get(kind_name)
         user = await self._user(claimant.user_id)
@@ -351,7 +354,9 @@ class Factors:
         if not (yield from store.update_state(one.id, one.version, passed.state, now)):
             raise Refused("used at the same moment")
         if passed.warning is not None:
-            yield from self._record(Event.AUTHN_TOKEN_REUSE, Outcome.FAILURE, one.user_id, one.kind, passed.warning, caller)
+            yield from self._record(
+                Event.AUTHN_TOKEN_REUSE, Outcome.FAILURE, one.user_id, one.kind, passed.warning, caller
+            )
         if one.kind == RECOVERY:
             user = yield from self.users.locked(one.user_id)
             left = recovery_code.left(passed.state)
@@ -366,14 +371,14 @@ class Factors:
         owner: str | None = user_id
         try:
             if nonce is None:
-                raise Refused("no challenge")
+                raise Refused("no challenge")  # noqa: TRY301  one refusal for all reasons
             answer = passkey.read_credential(credential) if isinstance(credential, str) else credential
             row = await self.db.read(store.find_by_lookup(passkey.lookup(passkey.credential_id_of(answer))))
             if row is None:
                 raise _unknown(purpose)
             one = self.opened(row)
             if user_id is not None and one.user_id != user_id:
-                raise Refused("somebody else's passkey")
+                raise Refused("somebody else's passkey")  # noqa: TRY301  as above
             owner = one.user_id
             handle = await self.db.read(store.find_handle(one.user_id))
             passed = passkey.verify_assertion(
@@ -418,14 +423,10 @@ class Factors:
     async def _refuse_passkey(self, user_id: str | None, reason: str, caller: Caller) -> None:
         payload: Payload = {"action": FACTOR, "kind": PASSKEY, "reason": reason}
         await self.db.write(
-            lambda: self.audit.record(
-                Event.AUTHN_LOGIN_FAIL, Outcome.FAILURE, caller, user_id=user_id, payload=payload
-            )
+            lambda: self.audit.record(Event.AUTHN_LOGIN_FAIL, Outcome.FAILURE, caller, user_id=user_id, payload=payload)
         )
 
-    def _record(
-        self, event: Event, outcome: Outcome, user_id: str, kind: str, what: str, caller: Caller
-    ) -> Work[None]:
+    def _record(self, event: Event, outcome: Outcome, user_id: str, kind: str, what: str, caller: Caller) -> Work[None]:
         yield from self.audit.record(
             event, outcome, caller, user_id=user_id, actor_id=user_id,
             payload={"fields": ["authenticators"], "authenticator": kind, "what": what},
@@ -462,4 +463,3 @@ def _unknown(purpose: str) -> Exception:
     if purpose == SIGN_IN:
         return Invalid([FieldError("credential", "unknown_passkey", UNKNOWN_PASSKEY)], reason="unknown passkey")
     return Refused("unknown passkey")
-

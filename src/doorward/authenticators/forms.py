@@ -1,6 +1,12 @@
-"""Password fields of forms."""
+"""Fields of forms for passwords and codes, and the picture for an authenticator app."""
+
+import asyncio
+
+from markupsafe import Markup
 
 from doorward.authenticators.password import PasswordPolicy
+from doorward.authenticators.policy import RECOVERY
+from doorward.authenticators.qr import qr_svg
 from doorward.kernel.msgid import msgid
 from doorward.web.forms import FormField
 
@@ -31,3 +37,27 @@ def password_field(name: str = "password", label: str = "") -> FormField:
         autocomplete="current-password",
         messages={"required": msgid("Enter your password")},
     )
+
+
+def code_field(kind: str) -> FormField:
+    """The one field for a code, of digits or of a recovery code (UX-30)."""
+    is_recovery = kind == RECOVERY
+    return FormField(
+        "code",
+        msgid("Recovery code") if is_recovery else msgid("Code"),
+        "text",
+        required=True,
+        autocomplete="off" if is_recovery else "one-time-code",
+        hint=msgid("16 letters and digits. Case and gaps do not matter.")
+        if is_recovery
+        else msgid("Six digits. Spaces do not matter."),
+        attributes={"dir": "ltr", "spellcheck": "false", "autocapitalize": "off"}
+        | ({} if is_recovery else {"inputmode": "numeric"}),
+        messages={"required": msgid("Enter the code")},
+    )
+
+
+async def qr_of(uri: str) -> Markup:
+    """The picture for an app. Drawing it takes some ms, so not on the event loop."""
+    drawn = await asyncio.to_thread(qr_svg, uri)
+    return Markup(drawn)  # noqa: S704  two paths of numbers: no text of anybody is in it

@@ -27,3 +27,36 @@ class PasswordNotices:
     def _mail(self, template: str, user: User, values: Values) -> Work[None]:
         if user.status == "active" and user.email is not None and user.email_verified:
             yield from self.outbox.mail(template, user.email, user.locale, values)
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityNotices(PasswordNotices):
+    """Takes the place of the above."""
+
+    def new_device(self, user: User, device: str, address: str, now: Instant, place: str = "") -> Work[None]:
+        """A."""
+        yield from ()
+
+    def factor_added(self, user: User, kind_title: str, label: str, device: str, now: Instant) -> Work[None]:
+        """A."""
+        yield from ()
+
+    def factor_removed(self, user: User, kind_title: str, label: str, device: str, now: Instant) -> Work[None]:
+        """A."""
+        yield from ()
+
+    def factor_failed(self, user: User, kind_title: str, device: str, now: Instant) -> Work[None]:
+        """A."""
+        yield from ()
+
+    def factors_reset(self, user: User, now: Instant) -> Work[None]:
+        """A."""
+        yield from ()
+
+    def recovery_codes_made(self, user: User, device: str, now: Instant) -> Work[None]:
+        """A."""
+        yield from ()
+
+    def recovery_code_used(self, user: User, left: int, device: str, now: Instant) -> Work[None]:
+        """A."""
+        yield from ()

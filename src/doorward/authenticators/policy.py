@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from doorward.authenticators.kind import Bound
-from doorward.authenticators.kinds import kinds
+from doorward.authenticators.kinds import kinds, recovery_code
 from doorward.kernel.instant import Instant
 
 Required: TypeAlias = Literal["optional", "admins", "all"]
@@ -36,3 +36,8 @@ def counts(bound: Bound) -> bool:
 def has_factor(bound: Sequence[Bound]) -> bool:
     """Whether one of them is."""
     return any(counts(one) for one in bound)
+
+
+def recovery_codes_left(codes: Bound) -> int:
+    """How many of a set are unused."""
+    return recovery_code.left(codes.state)

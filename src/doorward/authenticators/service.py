@@ -160,6 +160,14 @@ class PasswordService:
             return False
         return (await self.hasher.verify(stored.digest, normalise_password(password))).right
 
+    async def has_password(self, user_id: str) -> bool:
+        """Whether somebody can sign in with a password; who signed up with a passkey cannot."""
+        return await self.db.read(self.has_password_now(user_id))
+
+    def has_password_now(self, user_id: str) -> Work[bool]:
+        """The same, as the caller's transaction sees it."""
+        return (yield from store.find_password(user_id)) is not None
+
     async def change_wanted(self, user_id: str) -> ChangeWanted | None:
         """Why a user should choose another password, as far as it was noticed."""
         stored = await self.db.read(store.find_password(user_id))

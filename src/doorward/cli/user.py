@@ -128,6 +128,28 @@ def uninvite(address: str, data: str | None, config: str | None) -> None:
     click.echo(f"{address} is invited no more.")
 
 
+@command.command("reset-factors")
+@click.argument("user")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@places
+def reset_factors(user: str, data: str | None, config: str | None, *, yes: bool) -> None:
+    """Remove every second step of USER: app, passkeys, recovery codes. For somebody who has lost them all.
+
+    Be sure first who is asking: from then on the password alone opens the account, or the link of a new one. The user
+    is told by mail, and their sessions end.
+    """
+    place = open_place(data, config)
+    if not yes:
+        click.confirm(f"Are you sure who {user} is?", abort=True)
+
+    async def reset(services: app.Services) -> int:
+        found = await find_user(services, user)
+        return await services.steps.reset_for(found.id, None, LOCAL_OPERATOR)
+
+    removed = with_services(place, reset)
+    click.echo(f"Removed: {removed}. {user} signs in without a second step now, and should set one up again.")
+
+
 @command.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--from", "kind", type=click.Choice(list(FORMATS)), required=True, help="What the file is.")

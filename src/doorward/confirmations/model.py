@@ -6,8 +6,11 @@ from typing import Any, Final, Literal, TypeAlias
 
 from doorward.kernel.instant import Instant
 
-Purpose: TypeAlias = Literal["sign_up", "email", "email_undo", "phone", "recovery", "sign_in", "invitation", "password"]
-"""What comes about when it is confirmed. `password`: a forced change, by someone who has no proven address."""
+Purpose: TypeAlias = Literal[
+    "sign_up", "email", "email_undo", "phone", "recovery", "sign_in", "invitation", "password", "factor"
+]
+"""What comes about when it is confirmed. `password`: a forced change, by someone who has no proven address. `factor`: a
+code that is sent for the second step of a sign-in."""
 
 State: TypeAlias = Literal["live", "used", "void", "expired", "unknown"]
 
@@ -20,11 +23,14 @@ LIFETIME_SECONDS: Final[Mapping[Purpose, int]] = {
     "sign_in": 900,
     "invitation": 7 * 24 * 3600,
     "password": 900,
+    "factor": 600,
 }
 # What of a user is called off when they, or the operator, shut everybody out: a new password, an end of all sessions, a
 # change of roles or status. Somebody else may have begun it. `email_undo` stays: it is the way back from such a theft.
-ENDS_WITH_SESSIONS: Final[tuple[Purpose, ...]] = ("recovery", "sign_in", "password", "email", "phone")
-CODED: Final[frozenset[Purpose]] = frozenset({"sign_up", "email", "phone", "sign_in"})  # sent with a code, too
+ENDS_WITH_SESSIONS: Final[tuple[Purpose, ...]] = ("recovery", "sign_in", "password", "email", "phone", "factor")
+CODED: Final[frozenset[Purpose]] = frozenset(
+    {"sign_up", "email", "phone", "sign_in", "factor"}
+)  # sent with a code, too
 CODE_SECONDS: Final = 600  # C17; ASVS 6.5.5
 CODE_DIGITS: Final = 6
 MAX_FAILURES: Final = 5  # C14: of all codes together

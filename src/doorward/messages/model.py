@@ -21,6 +21,7 @@ MAILS: Final[Mapping[str, Values]] = {
     "password_changed": {"path": "/recovery", "name": "Ada", "device": "Firefox on Linux", "happened_at": 0},
     "phone_changed": {"path": "/account/phone", "name": "Ada", "number": "+49 … 78", "happened_at": 0},
     "sign_in_link": {"path": "/sign-in/link/SAMPLE", "code": "123456", "minutes": 10, "device": "Firefox on Linux"},
+    "factor_code": {"code": "123456", "minutes": 10, "device": "Firefox on Linux"},
     "many_failures": {"path": "/recovery", "name": "Ada", "failures": 100, "happened_at": 0},
     "password_compromised": {"path": "/recovery/SAMPLE", "minutes": 60, "name": "Ada"},
     "invitation": {"path": "/invitation/SAMPLE", "days": 7},
@@ -28,6 +29,7 @@ MAILS: Final[Mapping[str, Values]] = {
 }
 TEXTS: Final[Mapping[str, Values]] = {
     "confirm_phone": {"code": "123456", "minutes": 10},
+    "factor_code": {"code": "123456", "minutes": 10},
 }
 VOID: Final = "void"  # the template of a row that is written for the sake of equal work only
 FOR_EVER: Final[Instant] = 2**62

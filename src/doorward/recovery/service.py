@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from doorward.audit import AuditTrail, Event, Outcome
-from doorward.authenticators import PasswordNotices, PasswordService
+from doorward.authenticators import SecurityNotices, PasswordService
 from doorward.confirmations import LIFETIME_SECONDS, Confirmation, Confirmations, Purpose, State
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound
@@ -33,7 +33,7 @@ class Recovery:
     clock: Clock
     users: UsersService
     passwords: PasswordService
-    notices: PasswordNotices
+    notices: SecurityNotices
     sessions: Sessions
     confirmations: Confirmations
     outbox: Outbox

@@ -4,16 +4,16 @@ The room promises that no session starts but through `Sessions.finish`, that a t
 that an ended session is refused within a second by every worker and node.
 """
 
-from doorward.sessions.devices import describe
+from doorward.kernel.devices import describe
 from doorward.sessions.model import (
     FRESH_SECONDS,
     PROFILES,
     TICKET_SECONDS,
     NeedsStep,
-    Outcome,
     Owes,
     Session,
     SignedIn,
+    SignInOutcome,
     Start,
     Ticket,
     Transport,
@@ -32,12 +32,12 @@ __all__ = [
     "TICKET_SECONDS",
     "CurrentSessionLane",
     "NeedsStep",
-    "Outcome",
     "Owes",
     "Session",
     "SessionCookies",
     "SessionRoutes",
     "Sessions",
+    "SignInOutcome",
     "SignedIn",
     "Start",
     "Ticket",

@@ -139,7 +139,7 @@ class NeedsStep:
     expires_at: Instant
 
 
-Outcome: TypeAlias = SignedIn | NeedsStep
+SignInOutcome: TypeAlias = SignedIn | NeedsStep
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from starlette.types import Scope, Send
 
 from doorward.kernel.errors import Forbidden, NotFound
 from doorward.kernel.instant import SECOND, to_rfc3339
-from doorward.sessions.devices import describe
-from doorward.sessions.model import TICKET_SECONDS, NeedsStep, Outcome, Session
+from doorward.kernel.devices import describe
+from doorward.sessions.model import TICKET_SECONDS, NeedsStep, Session, SignInOutcome
 from doorward.sessions.service import Sessions
 from doorward.web.cookies import DEVICE_SECONDS
 from doorward.web.gate import Gate
@@ -120,7 +120,7 @@ class SessionCookies:
     gate: Gate
     sessions: Sessions
 
-    def attach(self, response: Response, outcome: Outcome) -> None:
+    def attach(self, response: Response, outcome: SignInOutcome) -> None:
         """Set the session cookie and, on a device new to us, the cookie that makes it known.
 
         Where something is still owed, a browser gets a ticket instead, which leads to the next step and opens nothing.
@@ -134,7 +134,7 @@ class SessionCookies:
         if outcome.device_token is not None:
             self.gate.cookies.put(response, names.device, outcome.device_token, DEVICE_SECONDS)
 
-    def redirect(self, outcome: Outcome, path: str) -> Response:
+    def redirect(self, outcome: SignInOutcome, path: str) -> Response:
         """Go on to `path`, or to the next step."""
         response = redirect(STEP_PAGE if isinstance(outcome, NeedsStep) else path)
         self.attach(response, outcome)

@@ -9,8 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from doorward.audit import AuditTrail, Event, Refusals
-from doorward.audit import Outcome as Result
+from doorward.audit import AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import Factors, Standing
 from doorward.kernel.assurance import Proof
 from doorward.kernel.caller import Caller
@@ -27,11 +26,11 @@ from doorward.sessions.model import (
     MAX_TICKETS,
     TICKET_SECONDS,
     NeedsStep,
-    Outcome,
     Owes,
     Profile,
     Session,
     SignedIn,
+    SignInOutcome,
     Start,
     Ticket,
     Transport,
@@ -90,7 +89,7 @@ class Sessions:
 
     # Starting ---------------------------------------------------------------------------------------------------
 
-    def finish(self, user: User, proof: Proof, caller: Caller, start: Start | None = None) -> Work[Outcome]:
+    def finish(self, user: User, proof: Proof, caller: Caller, start: Start | None = None) -> Work[SignInOutcome]:
         """Start a session, or say what is owed before one starts; inside the caller's transaction.
 
         The only way one starts, whatever the flow: no path can skip a second factor (ASVS 6.1.3, 6.3.4; C25). Raises
@@ -138,7 +137,7 @@ class Sessions:
             device_token = yield from self._know_device(user, start.device_id, caller, now)
         yield from self.audit.record(
             Event.SESSION_CREATED,
-            Result.SUCCESS,
+            Outcome.SUCCESS,
             caller,
             user_id=user.id,
             actor_id=user.id,
@@ -177,7 +176,7 @@ class Sessions:
         yield from ticket_store.delete_tickets_beyond(user_id, MAX_TICKETS)
         yield from self.audit.record(
             Event.AUTHN_TOKEN_CREATED,
-            Result.SUCCESS,
+            Outcome.SUCCESS,
             caller,
             user_id=user_id,
             session_id=session_id,
@@ -201,15 +200,15 @@ class Sessions:
 
     # Forms that wait for a fresh authentication -------------------------------------------------------------------
 
-    async def keep_form(self, session: Session, path: str, fields_sealed: bytes) -> None:
+    async def keep_form(self, session_id: str, path: str, fields_sealed: bytes) -> None:
         """Keep what was sent until its sender has proven anew who they are, for as long as that takes at most."""
         until = self.clock.now() + TICKET_SECONDS * SECOND
-        await self.db.write(lambda: ticket_store.upsert_form(session.id, path, fields_sealed, until))
+        await self.db.write(lambda: ticket_store.upsert_form(session_id, path, fields_sealed, until))
 
-    async def take_form(self, session: Session) -> tuple[str, bytes] | None:
+    async def take_form(self, session_id: str) -> tuple[str, bytes] | None:
         """What was kept for a session: its path and its sealed fields. Once."""
         now = self.clock.now()
-        return await self.db.write(lambda: ticket_store.delete_form(session.id, now))
+        return await self.db.write(lambda: ticket_store.delete_form(session_id, now))
 
     def _end_replaced(self, token: str, caller: Caller, now: Instant) -> Work[None]:
         found = yield from store.delete_by_digest(token_digest(token))
@@ -287,7 +286,7 @@ class Sessions:
         yield from self._revoke("session", session.id, now)
         yield from self.audit.record(
             Event.SESSION_RENEWED,
-            Result.SUCCESS,
+            Outcome.SUCCESS,
             caller,
             user_id=session.user_id,
             actor_id=session.user_id,
@@ -369,7 +368,7 @@ class Sessions:
     ) -> Work[None]:
         yield from self.audit.record(
             Event.SESSION_LOGOUT,
-            Result.SUCCESS,
+            Outcome.SUCCESS,
             caller,
             user_id=user_id,
             actor_id=actor_id or user_id,

@@ -37,6 +37,7 @@ class SetupRoutes:
                 body_limit=self.schema.body_limit,
                 again=self.show,
                 claimant=True,
+                session=True,
             ),
         )
 

@@ -11,7 +11,7 @@ from doorward.kernel.errors import NotFound
 from doorward.kernel.ids import new_token
 from doorward.kernel.instant import HOUR
 from doorward.ports import Clock, Database
-from doorward.sessions import Outcome as Started
+from doorward.sessions import SignInOutcome
 from doorward.setup import store
 from doorward.signup import SignUp
 from doorward.sql import Work
@@ -53,7 +53,7 @@ class Setup:
         if not await self.db.read(store.find_open(_digest(token), self.clock.now())):
             raise NotFound("This link has been used or has expired", reason="setup link not open")
 
-    async def create(self, token: str, body: Mapping[str, Any], caller: Caller) -> tuple[User, Started]:
+    async def create(self, token: str, body: Mapping[str, Any], caller: Caller) -> tuple[User, SignInOutcome]:
         """Consume the link and sign up its holder as administrator. Raises Invalid, NotFound."""
         await self.check(token)
         new, password = await self.sign_up.check(body, by_operator=True)

@@ -1,8 +1,24 @@
-"""Signing in: with a password, or with a link and a code by e-mail. Only this flow decides what comes after it."""
+"""Signing in: with a password, a passkey, or a link and a code by e-mail, and what comes after the first of them.
 
+Only this flow decides what comes next. No session begins here but through `Sessions.finish`.
+"""
+
+from doorward.signin.begun import Begun
 from doorward.signin.by_email import SignInByEmail
 from doorward.signin.email_routes import EmailSignInRoutes
 from doorward.signin.routes import SignInRoutes
+from doorward.signin.second_step import SecondStep
 from doorward.signin.service import SignIn
+from doorward.signin.step_api import StepApi
+from doorward.signin.step_routes import StepRoutes
 
-__all__ = ["EmailSignInRoutes", "SignIn", "SignInByEmail", "SignInRoutes"]
+__all__ = [
+    "Begun",
+    "EmailSignInRoutes",
+    "SecondStep",
+    "SignIn",
+    "SignInByEmail",
+    "SignInRoutes",
+    "StepApi",
+    "StepRoutes",
+]

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 from starlette.responses import Response
 
 from doorward.kernel.instant import SECOND
-from doorward.sessions import NeedsStep, Outcome, SessionCookies, SignedIn
+from doorward.sessions import NeedsStep, SessionCookies, SignedIn, SignInOutcome
 from doorward.signin.model import Renewed
 from doorward.tokens import AccessTokens
 from doorward.web.csrf import Csrf
@@ -26,7 +26,7 @@ class Begun:
     tokens: AccessTokens
     issuer: str
 
-    def session(self, outcome: Outcome, more: Mapping[str, Any] = NOTHING) -> Response:
+    def session(self, outcome: SignInOutcome, more: Mapping[str, Any] = NOTHING) -> Response:
         """The session, with `more` members; or what is owed."""
         if isinstance(outcome, NeedsStep):
             return self.cookies.answer(outcome, message="One step is left")
@@ -38,7 +38,7 @@ class Begun:
         self.cookies.attach(response, outcome)
         return response
 
-    def jwt(self, outcome: Outcome) -> Response:
+    def jwt(self, outcome: SignInOutcome) -> Response:
         """The answer of the write-up; or what is owed."""
         if isinstance(outcome, NeedsStep):
             return self.cookies.answer(outcome, message="One step is left")
@@ -68,7 +68,7 @@ class Begun:
         self.cookies.attach_token(response, session, done.token)
         return response
 
-    def either(self, done: Outcome | Renewed, *, wants_jwt: bool) -> Response:
+    def either(self, done: SignInOutcome | Renewed, *, wants_jwt: bool) -> Response:
         """Whatever came of a second step."""
         match done:
             case Renewed():
@@ -78,7 +78,7 @@ class Begun:
             case _:
                 assert_never(done)
 
-    def page(self, done: Outcome | Renewed, path: str) -> Response:
+    def page(self, done: SignInOutcome | Renewed, path: str) -> Response:
         """The same for a page, which goes on at `path`, or with what was being sent there."""
         if not isinstance(done, Renewed):
             return self.cookies.redirect(done, path)

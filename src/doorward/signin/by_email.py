@@ -25,8 +25,7 @@ from doorward.kernel.ids import new_token
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import Clock, Database
-from doorward.sessions import Outcome as Begun
-from doorward.sessions import Sessions, Start, describe, email_proof
+from doorward.sessions import Sessions, SignInOutcome, Start, describe, email_proof
 from doorward.signin.forced_change import ForcedChange
 from doorward.signin.record import record_sign_in
 from doorward.sql import Work
@@ -159,7 +158,7 @@ class SignInByEmail:
             raise Invalid([FieldError("token", "elsewhere", ELSEWHERE)], reason="link opened elsewhere")
         proof = email_proof(self.clock.now())
 
-        def work() -> Work[Begun | str]:
+        def work() -> Work[SignInOutcome | str]:
             user = yield from self._owner(found)  # locked first: two links of one user must not wait in a circle
             yield from self.confirmations.use(found, proof.at)
             yield from self.confirmations.void_of_user(user.id, proof.at, _PURPOSE)

@@ -42,9 +42,9 @@ class EmailSignInRoutes:
         def page(path: str, handler: Handler, title: str) -> Operation:
             return Operation("GET", path, handler, Access.OPTIONAL, title)
 
-        def form(path: str, handler: Handler, title: str, again: Again) -> Operation:
+        def form(path: str, handler: Handler, title: str, again: Again, *, session: bool = False) -> Operation:
             return Operation(
-                "POST", path, handler, Access.OPTIONAL, title, reads=FORM, again=again, claimant=True
+                "POST", path, handler, Access.OPTIONAL, title, reads=FORM, again=again, claimant=True, session=session
             )  # fmt: skip
 
         return (
@@ -68,10 +68,10 @@ class EmailSignInRoutes:
             page("/sign-in/email", self.get_page, "Sign in by e-mail"),
             form("/sign-in/email", self.post_page, "Send me a link", self.show),
             page(CODE_PAGE, self.get_code, "Check your inbox"),
-            form(CODE_PAGE, self.post_code, "Sign in with the code", self.show_code),
+            form(CODE_PAGE, self.post_code, "Sign in with the code", self.show_code, session=True),
             form("/sign-in/email/resend", self.post_resend, "Send a newer code", self.show_code),
             page("/sign-in/link/{token}", self.get_link, "Sign in"),
-            form("/sign-in/link/{token}", self.post_link, "Sign in", self.show_link),
+            form("/sign-in/link/{token}", self.post_link, "Sign in", self.show_link, session=True),
             form("/sign-in/link/{token}/not-me", self.post_not_me, "This was not me", self.show_link),
         )
 

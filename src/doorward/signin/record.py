@@ -3,12 +3,13 @@
 from doorward.audit import AuditTrail, Event, Outcome
 from doorward.kernel.assurance import Proof
 from doorward.kernel.caller import Caller
-from doorward.sessions import Outcome as Begun
-from doorward.sessions import SignedIn
+from doorward.sessions import SignedIn, SignInOutcome
 from doorward.sql import Work
 
 
-def record_sign_in(audit: AuditTrail, outcome: Begun, proof: Proof, caller: Caller, *, failures: int = 0) -> Work[None]:
+def record_sign_in(
+    audit: AuditTrail, outcome: SignInOutcome, proof: Proof, caller: Caller, *, failures: int = 0
+) -> Work[None]:
     """Note that a session has begun; a ticket, which opens nothing, was noted when it was made."""
     if not isinstance(outcome, SignedIn):
         return

@@ -13,6 +13,7 @@ from doorward.signin.begun import Begun
 from doorward.signin.model import NO_IDENTIFIER, Credentials, Renewed, decode_credentials, decode_password
 from doorward.signin.second_step import SecondStep
 from doorward.signin.service import SignIn, Welcome
+from doorward.web.csrf import from_our_page
 from doorward.web.forms import FormField
 from doorward.web.gate import Gate
 from doorward.web.origins import local_path
@@ -229,13 +230,16 @@ class SignInRoutes:
         return self.begun.page(done, target)
 
     async def get_continue(self, call: Call) -> Response:
-        """What was being sent when it had to be confirmed first, to be sent now (UX-52)."""
+        """What was being sent when it had to be confirmed first, to be sent now (UX-52).
+
+        Once, and only after our own redirect: the page sends the form by itself, and a link from elsewhere must not.
+        """
         session = session_of(call)
-        kept = await self.sign_in.sessions.take_form(session)
+        kept = await self.sign_in.sessions.take_form(session.id) if from_our_page(call) else None
         if kept is None:
             return redirect("/account")
-        path, fields = self.gate.open_form(session.id, *kept)
-        return self.gate.render(call, "continue.html", target=path, kept=fields)
+        path, sealed = kept
+        return self.gate.render(call, "continue.html", target=path, kept=self.gate.open_form(session.id, sealed))
 
     async def _sign_in(
         self, call: Call, sent: Credentials, *, path: str = "/account", wants_jwt: bool = False
@@ -247,8 +251,8 @@ class SignInRoutes:
 
 
 def _notice(call: Call, problem: Problem | None) -> str | None:
-    # A link from elsewhere must not make our page claim that something was done; every browser of today tells.
-    if problem is not None or call.request.headers.get("sec-fetch-site") != "same-origin":
+    # A link from elsewhere must not make our page claim that something was done.
+    if problem is not None or not from_our_page(call):
         return None
     return next((text for name, text in NOTICES.items() if name in call.request.query_params), None)
 

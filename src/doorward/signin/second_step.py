@@ -1,7 +1,7 @@
 """What comes between the first thing somebody shows and their session (ASVS 6.3.3, 6.3.4; C22, C25).
 
-A ticket says what was shown and what is owed. It is bound to the browser, or to the program, that has shown it, lives for
-ten minutes and is used up by whatever ends it: a session, a newer ticket, or the end of all sessions of its user.
+A ticket says what was shown and what is owed. It is bound to the browser, or to the program, that has shown it, lives
+for ten minutes and is used up by whatever ends it: a session, a newer ticket, or the end of all sessions of its user.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound, NotS
 from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database
-from doorward.sessions import NeedsStep, Outcome, Owes, Session, Sessions, Start, Ticket
+from doorward.sessions import NeedsStep, Owes, Session, Sessions, SignInOutcome, Start, Ticket
 from doorward.signin.model import Renewed
 from doorward.signin.record import record_sign_in
 from doorward.sql import Work
@@ -90,7 +90,7 @@ class SecondStep:
 
     async def verify(
         self, ticket: Ticket, claimant: Claimant, kind: str, answer: object, caller: Caller, replaced: str | None = None
-    ) -> Outcome | Renewed:
+    ) -> SignInOutcome | Renewed:
         """Take an answer and go on: to the session, to one that has a new secret, or to what is owed then.
 
         A recovery code stands in for a factor that is lost, so that another one is set up before the session begins.
@@ -111,10 +111,10 @@ class SecondStep:
         caller: Caller,
         replaced: str | None,
         first: Callable[[User], Work[None]] | None = None,
-    ) -> Outcome:
-        """Use the ticket up for a session. `first`: what else has to be done in that transaction; it raises to stop it."""
+    ) -> SignInOutcome:
+        """Use the ticket up for a session. `first`: what else is done in that transaction; it raises to stop it."""
 
-        def work() -> Work[Outcome]:
+        def work() -> Work[SignInOutcome]:
             user = yield from self._locked(ticket)
             yield from self.sessions.use_ticket(ticket)
             if first is not None:
@@ -164,7 +164,7 @@ class SecondStep:
 
     async def enrol(
         self, ticket: Ticket, kind: str, answer: object, caller: Caller, replaced: str | None = None
-    ) -> Outcome:
+    ) -> SignInOutcome:
         """Prove and bind an app or a passkey, and start the session. Every other session of the user ends.
 
         Raises Invalid naming `code`, `credential` or `kind`, NotSignedIn (over meanwhile), Unavailable.
@@ -175,7 +175,7 @@ class SecondStep:
         if kind == TOTP:
             proven = await self.binding.prove_app(ticket.user_id, holder, answer)
         else:
-            proven = await self.binding.prove_passkey(ticket.user_id, holder, answer)
+            proven = await self.binding.prove_passkey(holder, answer)
         proof = Proof(ticket.amr, ticket.created_at).with_more(proven.amr, self.clock.now())
 
         def bind(user: User) -> Work[None]:
@@ -191,7 +191,7 @@ class SecondStep:
         # They began without the factor that is owed from now on, or before it was lost.
         yield from self.sessions.end_all(user.id, caller, now)
 
-    async def give_up(self, ticket: Ticket, caller: Caller, replaced: str | None = None) -> Outcome:
+    async def give_up(self, ticket: Ticket, caller: Caller, replaced: str | None = None) -> SignInOutcome:
         """Sign in without a second step from now on, after password and recovery code, where nobody has to have one.
 
         Raises Conflict, NotSignedIn (over meanwhile).
@@ -214,7 +214,7 @@ class SecondStep:
         """When the account of somebody who asked for it is erased."""
         return await self.users.leaving(ticket.user_id)
 
-    async def restore(self, ticket: Ticket, caller: Caller, replaced: str | None = None) -> Outcome:
+    async def restore(self, ticket: Ticket, caller: Caller, replaced: str | None = None) -> SignInOutcome:
         """Keep an account that was about to be erased. Raises NotSignedIn (over meanwhile, or erased)."""
         now = self.clock.now()
 
@@ -231,7 +231,7 @@ class SecondStep:
 
     async def sign_in(
         self, cookie: str | None, credential: object, caller: Caller, device_token: str | None, start: Start
-    ) -> Outcome:
+    ) -> SignInOutcome:
         """Sign in with a passkey alone, which is two factors when the device has checked its user (C30).
 
         `cookie`: of the browser that asked. Raises Invalid naming `credential`, InvalidCredentials (disabled),
@@ -241,7 +241,7 @@ class SecondStep:
         proof = Proof(shown.amr, self.clock.now())
         device_id = await self.sessions.find_own_device(user.id, device_token)
 
-        def work() -> Work[Outcome]:
+        def work() -> Work[SignInOutcome]:
             begins = Start(start.transport, device_id, start.replaced, start.path)
             outcome = yield from self.sessions.finish(user, proof, caller, begins)
             yield from record_sign_in(self.audit, outcome, proof, caller)
@@ -296,4 +296,3 @@ def claimant_of(session: Session) -> Claimant:
 def _has_recovered(ticket: Ticket) -> bool:
     # A ticket that owes an enrolment although two factors were shown comes from a recovery code.
     return ticket.owes == "enrolment" and Proof(ticket.amr, 0).aal > 1
-

@@ -11,7 +11,7 @@ from doorward.kernel.caller import Caller
 from doorward.kernel.errors import NotSignedIn, PasswordChangeRequired, RateLimited
 from doorward.messages import Outbox, SendLimits
 from doorward.ports import Clock, Database
-from doorward.sessions import NeedsStep, Outcome, Session, Sessions, Start, password_proof
+from doorward.sessions import NeedsStep, Session, Sessions, SignInOutcome, Start, password_proof
 from doorward.signin.forced_change import ForcedChange
 from doorward.signin.model import Credentials, Renewed
 from doorward.signin.record import record_sign_in
@@ -26,7 +26,7 @@ class Welcome:
     """The right password. `change_wanted`: why it should be replaced, if it should."""
 
     user: User
-    outcome: Outcome
+    outcome: SignInOutcome
     change_wanted: str | None
 
 
@@ -60,7 +60,7 @@ class SignIn:
         proof = password_proof(self.clock.now())
         begins = replace(start or Start(), transport=sent.transport, device_id=None if device is None else device.id)
 
-        def work() -> Work[Outcome]:
+        def work() -> Work[SignInOutcome]:
             yield from correct.succeeded()
             outcome = yield from self.sessions.finish(correct.user, proof, caller, begins)
             yield from record_sign_in(self.audit, outcome, proof, caller, failures=correct.failures)
@@ -73,7 +73,8 @@ class SignIn:
     ) -> Renewed | NeedsStep:
         """Prove anew who one is, by password and then, where there is one, by the second factor (ASVS 7.5.3).
 
-        The session gets a new secret. `path`: where a page goes on. Raises InvalidCredentials, RateLimited, Unavailable.
+        The session gets a new secret. `path`: where a page goes on. Raises InvalidCredentials, RateLimited,
+        Unavailable.
         """
         user = await self.users.find(session.user_id)
         if user is None:
@@ -87,7 +88,9 @@ class SignIn:
             yield from self.sessions.require_live(session)
             if standing.owes == "authenticator":
                 start = Start(session.transport, path=path)
-                return (yield from self.sessions.open_ticket(standing, proof, caller, start, "authenticator", session.id))
+                return (
+                    yield from self.sessions.open_ticket(standing, proof, caller, start, "authenticator", session.id)
+                )
             return Renewed(session, (yield from self.sessions.rotate(session, caller, proof.at)))
 
         return await self.db.write(work)

@@ -20,7 +20,7 @@ from doorward.kernel.instant import HOUR, MINUTE, SECOND, Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits
 from doorward.ports import NOTHING, Clock, Database
-from doorward.sessions import Outcome, Sessions, Start, describe, password_proof
+from doorward.sessions import Sessions, SignInOutcome, Start, describe, password_proof
 from doorward.signup import store
 from doorward.signup.guard import SignUpGuard
 from doorward.signup.passwords import PASSWORD, password_errors
@@ -186,7 +186,7 @@ class SignUpByEmail:
         if await self._is_kept_for_others(new.uid, found):
             new = replace(new, uid="")
 
-        def also(user: User, now: Instant) -> Work[Outcome | None]:
+        def also(user: User, now: Instant) -> Work[SignInOutcome | None]:
             yield from self.users.prove(user.id, "email", found.target, caller, now)
             yield from self.passwords.set_password(user.id, digest)
             yield from store.release(found.id)
@@ -207,8 +207,8 @@ class SignUpByEmail:
         new: NewUser,
         found: Confirmation,
         caller: Caller,
-        also: Callable[[User, Instant], Work[Outcome | None]],
-    ) -> tuple[User, Outcome | None]:
+        also: Callable[[User, Instant], Work[SignInOutcome | None]],
+    ) -> tuple[User, SignInOutcome | None]:
         """Use it up and create the user, in one transaction; a handle that went to another is no dead end."""
         for _ in range(_HANDLE_TRIES):
             chosen = new.uid or new_handle()

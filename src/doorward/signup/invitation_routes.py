@@ -60,6 +60,7 @@ class InvitationRoutes:
                 self._accepted,
                 body_limit=self.schema.body_limit,
                 claimant=True,
+                session=True,
                 answers={
                     200: Answer("Created; something is owed before a session begins", NEXT_STEP),
                     201: Answer("Created and signed in by cookie", self.schema.json_schema("user")),
@@ -78,6 +79,7 @@ class InvitationRoutes:
                 body_limit=self.schema.body_limit,
                 again=self.show,
                 claimant=True,
+                session=True,
             ),
         )
 

@@ -13,7 +13,7 @@ from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, Values
 from doorward.ports import Clock, Database
-from doorward.sessions import Outcome, Sessions, Start, password_proof
+from doorward.sessions import Sessions, SignInOutcome, Start, password_proof
 from doorward.signup import store
 from doorward.signup.by_email import ALREADY, TAKEN, new_handle
 from doorward.signup.passwords import PASSWORD, password_errors
@@ -103,7 +103,7 @@ class Invitations:
 
     async def accept(
         self, token: str, body: Mapping[str, Any], caller: Caller, replaced: str | None = None
-    ) -> tuple[User, Outcome]:
+    ) -> tuple[User, SignInOutcome]:
         """Make a user of whoever followed the link and start their session.
 
         `body`: what sign-up takes, without an address, which is the invited one; `replaced`: a session token that gives
@@ -115,7 +115,7 @@ class Invitations:
         digest = await self.passwords.hash_new(password, self._context(new, found.target))
         roles = tuple(found.payload["roles"])
 
-        def also(user: User, now: Instant) -> Work[Outcome]:
+        def also(user: User, now: Instant) -> Work[SignInOutcome]:
             yield from self.users.prove(user.id, "email", found.target, caller, now)
             yield from self.passwords.set_password(user.id, digest)
             start = Start(replaced=replaced, path=WELCOME)

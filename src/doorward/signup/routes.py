@@ -60,6 +60,7 @@ class SignUpRoutes:
                 self.schema.json_schema(self._kind),
                 body_limit=self.schema.body_limit,
                 claimant=True,
+                session=True,
                 answers={**self._answer(), **problems(400, 403, 413, 415, 429, 503)},
                 description=f"{self._description}Every bad field is listed at once. Fields that only an app or an "
                 "administrator may write are refused.",
@@ -75,6 +76,7 @@ class SignUpRoutes:
                 body_limit=self.schema.body_limit,
                 again=self.show,
                 claimant=True,
+                session=True,
             ),
         )
 

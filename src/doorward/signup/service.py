@@ -14,7 +14,7 @@ from doorward.kernel.instant import HOUR, MINUTE, Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import NOTHING, Clock
-from doorward.sessions import Outcome, Sessions, SignedIn, Start, password_proof
+from doorward.sessions import Sessions, SignedIn, SignInOutcome, Start, password_proof
 from doorward.signup.guard import SignUpGuard
 from doorward.signup.passwords import PASSWORD, password_errors
 from doorward.signup.rules import RegistrationRules
@@ -47,11 +47,11 @@ class SignUp:
         replaced: str | None = None,
         proof: Mapping[str, str] = NOTHING,
         path: str = ACCOUNT,
-    ) -> tuple[User, Outcome]:
+    ) -> tuple[User, SignInOutcome]:
         """Create a user and start their session, in one transaction; `replaced` is a token that gives way to it.
 
-        `path`: where a page goes on; `proof`: see `SignUpGuard.admit`. Raises Invalid naming every bad field, a taken handle among them;
-        ChallengeNeeded; RateLimited; Unavailable.
+        `path`: where a page goes on; `proof`: see `SignUpGuard.admit`. Raises Invalid naming every bad field, a taken
+        handle among them; ChallengeNeeded; RateLimited; Unavailable.
         """
         try:
             new, password = await self.check(body)
@@ -107,7 +107,7 @@ class SignUp:
         roles: tuple[str, ...] = (),
         first: Callable[[], Work[None]] | None = None,
         start: Start | None = None,
-    ) -> tuple[User, Outcome]:
+    ) -> tuple[User, SignInOutcome]:
         """Hash outside any transaction, then write user, password and session in one.
 
         `first`: what must hold or be consumed in that transaction; it raises to stop it.
@@ -115,7 +115,7 @@ class SignUp:
         digest = await self.passwords.hash_new(password, context=())
         owner = None if new.email is None else await self.users.find_by_identifier(new.email)
 
-        def also(user: User, now: Instant) -> Work[Outcome]:
+        def also(user: User, now: Instant) -> Work[SignInOutcome]:
             if first is not None:
                 yield from first()
             yield from self.passwords.set_password(user.id, digest)
@@ -128,7 +128,7 @@ class SignUp:
         return await self.users.create(new, caller, also=also, roles=roles)
 
     def _ask(
-        self, user: User, address: str, outcome: Outcome, caller: Caller, now: Instant, *, is_known: bool
+        self, user: User, address: str, outcome: SignInOutcome, caller: Caller, now: Instant, *, is_known: bool
     ) -> Work[None]:
         """Ask whoever reads at the address whether it is theirs.
 

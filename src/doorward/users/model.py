@@ -8,7 +8,7 @@ from doorward.kernel.caller import Caller
 from doorward.kernel.instant import Instant
 from doorward.kernel.text import email_key, uid_key
 
-Status: TypeAlias = Literal["active", "disabled"]
+Status: TypeAlias = Literal["active", "disabled", "leaving"]
 ContactKind: TypeAlias = Literal["email", "phone"]
 Viewer: TypeAlias = Literal["public", "member", "self", "admin"]
 

@@ -60,6 +60,7 @@ class VerificationRoutes:
                 description="Send `token`, the last part of the link, or `code`. A code works only in the browser or "
                 "the session that asked for it. A `token` sent from elsewhere needs a new `password` when it completes "
                 "a sign-up, and starts no session there.",
+                session=True,
             ),
             Operation(
                 "POST",
@@ -82,6 +83,7 @@ class VerificationRoutes:
                 "Confirm with a code",
                 reads=FORM,
                 again=self.show_waiting,
+                session=True,
             ),
             Operation(
                 "POST",
@@ -94,7 +96,14 @@ class VerificationRoutes:
             ),
             Operation("GET", "/verify/{token}", self.get_link, Access.OPTIONAL, "Confirm"),
             Operation(
-                "POST", "/verify/{token}", self.post_link, Access.OPTIONAL, "Confirm", reads=FORM, again=self.show_link
+                "POST",
+                "/verify/{token}",
+                self.post_link,
+                Access.OPTIONAL,
+                "Confirm",
+                reads=FORM,
+                again=self.show_link,
+                session=True,
             ),
         )
 

@@ -13,6 +13,7 @@ from doorward.kernel.errors import CsrfRefused
 from doorward.kernel.msgid import msgid
 from doorward.ports import Sealer
 from doorward.web.origins import Site
+from doorward.web.routing import Call
 
 HEADER = "x-csrf-token"
 FIELD = "csrf_token"
@@ -53,6 +54,11 @@ class Csrf:
     def _token(self, kind: str, value: str) -> str:
         digest = self.sealer.mac(f"{kind}:{value}".encode(), "csrf")
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def from_our_page(call: Call) -> bool:
+    """Whether a page of ours led here; every browser of today tells, and one that does not is not believed."""
+    return call.request.headers.get("sec-fetch-site") == "same-origin"
 
 
 def sent_by_browser(headers: Mapping[str, str]) -> bool:

@@ -1,5 +1,6 @@
 """What stands between a request and its handler: body, session, sender, access, in this order."""
 
+import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -30,6 +31,7 @@ from doorward.kernel.errors import (
 )
 from doorward.kernel.instant import SECOND
 from doorward.kernel.msgid import msgid
+from doorward.kernel.secret import is_secret
 from doorward.ports import Clock
 from doorward.web.cookies import PREFERENCE_SECONDS, VISIT_SECONDS, Cookies
 from doorward.web.csrf import FIELD, HEADER, STALE, Csrf, sent_by_browser
@@ -49,6 +51,12 @@ MAX_FORM_FIELDS = 200
 _SHOWN_IN_FORM = (Invalid, InvalidCredentials, RateLimited, CsrfRefused, Unavailable, Malformed, PasswordChangeRequired)
 
 Present = Callable[[str, str], Awaitable[SignedIn | None]]  # (transport, secret) -> live session
+Keep = Callable[[str, str, bytes], Awaitable[None]]  # (session id, path, sealed fields) -> kept for a while
+CONTINUE_PAGE = "/confirm/continue"
+
+
+async def keep_nothing(_: str, __: str, ___: bytes) -> None:
+    """Keep no form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ class Gate:
     pages: Pages
     find_session: Present
     clock: Clock
+    keep_form: Keep = keep_nothing
 
     async def handle(
         self, operation: Operation, request: Request, caller: Caller, refusal: Problem | None = None
@@ -86,11 +95,23 @@ class Gate:
             if request.method not in SAFE:
                 self._check_csrf(operation, call, request.headers)
             response = await operation.handler(call)
+            self._check_session(operation, response)
         except Problem as problem:
             response = await self._refuse(operation, call, problem)
         if operation.is_page and operation.access is not Access.ANYONE and self.cookies.visit not in cookies:
             self.cookies.put(response, self.cookies.visit, visit, VISIT_SECONDS)
         return response
+
+    def _check_session(self, operation: Operation, response: Response) -> None:
+        """Let no operation give a session that does not say so: each that does is tested to ask for what is owed."""
+        mark = f"{self.cookies.session}=".encode()
+        gives = any(
+            name == b"set-cookie" and value.startswith(mark) and not value.startswith((mark + b";", mark + b'""'))
+            for name, value in response.raw_headers
+        )
+        if gives and not operation.session:
+            message = f"{operation.method} {operation.path} gives a session and does not say so"
+            raise RuntimeError(message)
 
     async def _identified(self, operation: Operation, call: Call) -> Call:
         session = None if operation.access is Access.ANYONE else await self._session(operation, call)
@@ -148,7 +169,7 @@ class Gate:
                 self.cookies.drop(response, self.cookies.session)
             return response
         if isinstance(problem, ReauthenticationNeeded):
-            return redirect(f"/confirm?next={quote(path)}")
+            return redirect(f"/confirm?next={quote(await self._come_back(call, path))}")
         if isinstance(problem, PasswordChangeRequired) and problem.token is not None:
             return redirect(f"/recovery/{problem.token}")
         # A body that cannot be read is refused before its sender is known; most forms are then nobody's to show.
@@ -160,6 +181,25 @@ class Gate:
                 response.headers.update(problem.headers)
                 return response
         return self.error_page(call, problem)
+
+    async def _come_back(self, call: Call, path: str) -> str:
+        """Where whoever has proven anew who they are goes on: the page, or the form that they were sending (UX-52).
+
+        A form with a password in it is not kept; the pages that have one ask for the proof before they show it.
+        """
+        if call.request.method in SAFE or call.session is None:
+            return path
+        fields = {name: value for name, value in call.body.items() if name != FIELD}
+        if any(is_secret(name) and value for name, value in fields.items()):
+            return path
+        sealed = self.csrf.sealer.seal(json.dumps(fields).encode(), _sealed_for(call.session.id))
+        await self.keep_form(call.session.id, path, sealed)
+        return CONTINUE_PAGE
+
+    def open_form(self, session_id: str, sealed: bytes) -> Mapping[str, str]:
+        """The fields of a form that was kept."""
+        found: dict[str, str] = json.loads(self.csrf.sealer.open(sealed, _sealed_for(session_id)))
+        return found
 
     def keep_preferences(self, response: Response, theme: str, locale: str) -> None:
         """Remember how this browser wants pages; unknown wishes are dropped."""
@@ -240,6 +280,10 @@ class Gate:
             **context,
         )
         return Response(body, status, headers, "text/html")
+
+
+def _sealed_for(session_id: str) -> str:
+    return f"kept form:{session_id}"
 
 
 def _here(request: Request) -> str:

@@ -158,6 +158,7 @@ class Operation:
     parameters: Sequence[JsonSchema] = ()
     description: str = ""
     again: Again | None = None  # shows the form anew with what was wrong beside its field
+    session: bool = False  # may give a browser a session, a new one or one with a new secret
     claimant: bool = False  # starts or recovers an account or a session: any present one lends no authority
 
     @property

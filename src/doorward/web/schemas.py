@@ -79,6 +79,10 @@ def problems(*statuses: int) -> dict[int, Answer]:
 
 
 KINDS: JsonSchema = {"type": "array", "items": {"enum": ["totp", "passkey", "sms_code", "email_code", "recovery_code"]}}
+CREDENTIAL: JsonSchema = {
+    "type": "object",
+    "description": "What `PublicKeyCredential.toJSON()` gives (WebAuthn level 3 §5.1).",
+}
 NEXT_STEP = record(
     {
         "message": STRING,
