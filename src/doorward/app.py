@@ -59,7 +59,7 @@ from doorward.config import BUILT_IN_ROLES, Settings
 from doorward.confirmations import Confirmations, Purpose
 from doorward.datadir import DataDir
 from doorward.kernel.addresses import PRIVATE_NETWORKS
-from doorward.kernel.caller import LOCAL_OPERATOR
+from doorward.kernel.caller import LOCAL_OPERATOR, OURSELVES
 from doorward.kernel.errors import Problem, Unavailable
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.kernel.limits import load_limits
@@ -73,6 +73,8 @@ from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, Se
 from doorward.setup import Setup, SetupRoutes
 from doorward.signin import (
     Begun,
+    CoolOff,
+    CoolOffRoutes,
     EmailSignInRoutes,
     SecondStep,
     SignIn,
@@ -155,6 +157,7 @@ class Services:
     verification: Verification
     sign_in: SignIn
     second: SecondStep
+    cool_off: CoolOff
     sign_in_by_email: SignInByEmail
     recovery: Recovery
     account: Account
@@ -233,7 +236,17 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     )  # fmt: skip
     passwords.fail_device = sessions.fail_device
     # Neither a new password nor the end of all sessions is outlived by what somebody else may have begun (C8, C9).
-    passwords.forget = sessions.forget = confirmations.end_of_user
+    sessions.forget = confirmations.end_of_user
+    cool_off = CoolOff(
+        db, clock, users, sessions, factors, confirmations, outbox, sends, audit, settings.factors.cool_off
+    )
+    sessions.shown_factor = cool_off.end
+
+    def forget(user_id: str) -> Work[None]:
+        yield from confirmations.end_of_user(user_id)
+        yield from cool_off.end(user_id, OURSELVES)
+
+    passwords.forget = forget
     keys = SigningKeys(db, clock, sealer)
     guard = SignUpGuard(Challenges(sealer, clock), clock, limiter, durable, refusals)
     chosen = settings.signup
@@ -284,6 +297,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         verification=Verification(confirmations, flows),
         sign_in=SignIn(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit),
         second=SecondStep(db, clock, users, sessions, factors, binding, audit),
+        cool_off=cool_off,
         sign_in_by_email=sign_in_by_email,
         recovery=Recovery(db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit),
         account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices),
@@ -480,7 +494,8 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             ).operations(),
             *VerificationRoutes(gate, services.verification, cookies, services.passwords.policy).operations(),
             *SignInRoutes(gate, services.sign_in, second, cookies, begun, settings.signin.email_link).operations(),
-            *StepRoutes(gate, second, cookies, begun, settings.factors.cool_off, settings.site.support).operations(),
+            *StepRoutes(gate, second, cookies, begun, services.cool_off, settings.site.support).operations(),
+            *(CoolOffRoutes(gate, second, services.cool_off).operations() if settings.factors.cool_off else ()),
             *StepApi(gate, second, cookies, begun).operations(),
             *(
                 EmailSignInRoutes(gate, services.sign_in_by_email, cookies).operations()
@@ -538,6 +553,7 @@ async def _purge(services: Services) -> None:
     await services.sessions.purge()
     await services.passwords.purge()
     await services.factors.purge()
+    await services.cool_off.purge()
     await services.confirmations.purge()
     await services.delivery.purge()
     await services.durable.purge()

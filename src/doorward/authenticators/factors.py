@@ -242,7 +242,7 @@ class Factors:
             device = {"device": describe(caller.user_agent)}
             yield from self.outbox.mail("factor_code", to, language, {**values, **device}, expires_at=until)
         else:
-            yield from self.outbox.text("factor_code", to, language, values, expires_at=until)
+            yield from self.outbox.text("step_code", to, language, values, expires_at=until)
 
     async def sent_to(self, claimant: Claimant) -> tuple[str, str, Instant] | None:
         """What was sent to this holder and can still be answered: (kind, where to, until when)."""

@@ -7,10 +7,11 @@ from typing import Any, Final, Literal, TypeAlias
 from doorward.kernel.instant import Instant
 
 Purpose: TypeAlias = Literal[
-    "sign_up", "email", "email_undo", "phone", "recovery", "sign_in", "invitation", "password", "factor"
-]
+    "sign_up", "email", "email_undo", "phone", "recovery", "sign_in", "invitation", "password", "factor",
+    "cool_off_email", "cool_off_phone", "cool_off_stop",
+]  # fmt: skip
 """What comes about when it is confirmed. `password`: a forced change, by someone who has no proven address. `factor`: a
-code that is sent for the second step of a sign-in."""
+code that is sent for the second step of a sign-in. `cool_off_*`: of somebody who has lost every second step."""
 
 State: TypeAlias = Literal["live", "used", "void", "expired", "unknown"]
 
@@ -24,13 +25,18 @@ LIFETIME_SECONDS: Final[Mapping[Purpose, int]] = {
     "invitation": 7 * 24 * 3600,
     "password": 900,
     "factor": 600,
+    "cool_off_email": 600,
+    "cool_off_phone": 600,
+    "cool_off_stop": 10 * 24 * 3600,
 }
 # What of a user is called off when they, or the operator, shut everybody out: a new password, an end of all sessions, a
 # change of roles or status. Somebody else may have begun it. `email_undo` stays: it is the way back from such a theft.
-ENDS_WITH_SESSIONS: Final[tuple[Purpose, ...]] = ("recovery", "sign_in", "password", "email", "phone", "factor")
-CODED: Final[frozenset[Purpose]] = frozenset(
-    {"sign_up", "email", "phone", "sign_in", "factor"}
-)  # sent with a code, too
+ENDS_WITH_SESSIONS: Final[tuple[Purpose, ...]] = (
+    "recovery", "sign_in", "password", "email", "phone", "factor", "cool_off_email", "cool_off_phone",
+)  # fmt: skip
+CODED: Final[frozenset[Purpose]] = frozenset(  # sent with a code, too
+    {"sign_up", "email", "phone", "sign_in", "factor", "cool_off_email", "cool_off_phone"}
+)
 CODE_SECONDS: Final = 600  # C17; ASVS 6.5.5
 CODE_DIGITS: Final = 6
 MAX_FAILURES: Final = 5  # C14: of all codes together

@@ -16,4 +16,5 @@ class Caller:
     locale: str = ""
 
 
+OURSELVES = Caller(address="local", user_agent="doorward")
 LOCAL_OPERATOR = Caller(address="local", user_agent="doorward command line")

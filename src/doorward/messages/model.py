@@ -22,6 +22,13 @@ MAILS: Final[Mapping[str, Values]] = {
     "phone_changed": {"path": "/account/phone", "name": "Ada", "number": "+49 … 78", "happened_at": 0},
     "sign_in_link": {"path": "/sign-in/link/SAMPLE", "code": "123456", "minutes": 10, "device": "Firefox on Linux"},
     "factor_code": {"code": "123456", "minutes": 10, "device": "Firefox on Linux"},
+    "cool_off_begun": {
+        "path": "/cool-off/SAMPLE",
+        "name": "Ada",
+        "device": "Firefox on Linux",
+        "due_at": 0,
+        "hours": 72,
+    },
     "many_failures": {"path": "/recovery", "name": "Ada", "failures": 100, "happened_at": 0},
     "password_compromised": {"path": "/recovery/SAMPLE", "minutes": 60, "name": "Ada"},
     "invitation": {"path": "/invitation/SAMPLE", "days": 7},
@@ -29,7 +36,8 @@ MAILS: Final[Mapping[str, Values]] = {
 }
 TEXTS: Final[Mapping[str, Values]] = {
     "confirm_phone": {"code": "123456", "minutes": 10},
-    "factor_code": {"code": "123456", "minutes": 10},
+    "step_code": {"code": "123456", "minutes": 10},
+    "cool_off_text": {"hours": 72},
 }
 VOID: Final = "void"  # the template of a row that is written for the sake of equal work only
 FOR_EVER: Final[Instant] = 2**62

@@ -154,6 +154,8 @@ class Renderer:
         return None
 
     def _fault_of_text(self, name: str, text: str) -> str | None:
+        if "code" not in TEXTS[name]:
+            return None
         last = f"@{self._environment.globals['host']} #{TEXTS[name]['code']}"
         return None if text.rpartition("\n")[2] == last else "the last line must be @{{ host }} #{{ code }}"
 

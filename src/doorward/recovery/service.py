@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from doorward.audit import AuditTrail, Event, Outcome
-from doorward.authenticators import SecurityNotices, PasswordService
+from doorward.authenticators import PasswordService, SecurityNotices
 from doorward.confirmations import LIFETIME_SECONDS, Confirmation, Confirmations, Purpose, State
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound

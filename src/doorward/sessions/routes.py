@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.types import Scope, Send
 
+from doorward.kernel.devices import describe
 from doorward.kernel.errors import Forbidden, NotFound
 from doorward.kernel.instant import SECOND, to_rfc3339
-from doorward.kernel.devices import describe
 from doorward.sessions.model import TICKET_SECONDS, NeedsStep, Session, SignInOutcome
 from doorward.sessions.service import Sessions
 from doorward.web.cookies import DEVICE_SECONDS

@@ -50,6 +50,10 @@ def nothing_to_forget(_: str) -> Work[None]:
     yield from ()
 
 
+def _note_nothing(_: str, __: Caller) -> Work[None]:
+    yield from ()
+
+
 def _tell_nobody(_: User, __: Caller, ___: Instant) -> Work[None]:
     yield from ()
 
@@ -60,6 +64,7 @@ class Sessions:
 
     `forget` calls off, in the same transaction, what may have been begun in sessions that end all at once: an address
     or a number that waits for its proof would outlive them. `told_of_device` tells a user of a browser that is new.
+    `shown_factor` hears of whoever has shown a second factor of theirs, or a passkey.
     """
 
     db: Database
@@ -72,6 +77,7 @@ class Sessions:
     csrf_token: Callable[[str], str]
     forget: Callable[[str], Work[None]] = nothing_to_forget
     told_of_device: Callable[[User, Caller, Instant], Work[None]] = _tell_nobody
+    shown_factor: Callable[[str, Caller], Work[None]] = _note_nothing
     cache: SessionCache = field(default_factory=SessionCache)
     feed: RevocationFeed = field(init=False)
 
@@ -125,6 +131,8 @@ class Sessions:
             user_agent=caller.user_agent,
             has_factor=has_factor,
         )
+        if proof.aal > 1:
+            yield from self.shown_factor(user.id, caller)
         if start.replaced is not None and start.transport == "cookie":
             yield from self._end_replaced(start.replaced, caller, now)
         token = (BEARER_PREFIX if start.transport == "bearer" else "") + new_token()

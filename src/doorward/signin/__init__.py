@@ -5,6 +5,8 @@ Only this flow decides what comes next. No session begins here but through `Sess
 
 from doorward.signin.begun import Begun
 from doorward.signin.by_email import SignInByEmail
+from doorward.signin.cool_off import CoolOff
+from doorward.signin.cool_off_routes import CoolOffRoutes
 from doorward.signin.email_routes import EmailSignInRoutes
 from doorward.signin.routes import SignInRoutes
 from doorward.signin.second_step import SecondStep
@@ -14,6 +16,8 @@ from doorward.signin.step_routes import StepRoutes
 
 __all__ = [
     "Begun",
+    "CoolOff",
+    "CoolOffRoutes",
     "EmailSignInRoutes",
     "SecondStep",
     "SignIn",

@@ -187,6 +187,8 @@ class SecondStep:
         if has_factor((yield from self.factors.bound(user.id))) and not _has_recovered(ticket):
             # Somebody has bound one since the ticket was made: it may be the owner, and this one a thief.
             raise Conflict(NOT_NOW, reason="a factor was bound meanwhile")
+        if _has_waited(ticket):
+            yield from self.binding.reset(user.id, user.id, caller, now, "lost")
         yield from self.binding.bind(user.id, proven, caller, now)
         # They began without the factor that is owed from now on, or before it was lost.
         yield from self.sessions.end_all(user.id, caller, now)
@@ -291,6 +293,11 @@ def holder_of_browser(cookie: str) -> bytes:
 def claimant_of(session: Session) -> Claimant:
     """Somebody signed in."""
     return Claimant(session.user_id, holder_of_session(session.id))
+
+
+def _has_waited(ticket: Ticket) -> bool:
+    # Several channels have answered in the place of a factor, see `CoolOff`: those that were lost are worth nothing.
+    return "mca" in ticket.amr
 
 
 def _has_recovered(ticket: Ticket) -> bool:

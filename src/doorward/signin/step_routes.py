@@ -11,6 +11,7 @@ from doorward.kernel.errors import NotSignedIn, Problem
 from doorward.kernel.msgid import msgid
 from doorward.sessions import STEP_PAGE, Owes, SessionCookies, Ticket
 from doorward.signin.begun import Begun
+from doorward.signin.cool_off import CoolOff
 from doorward.signin.second_step import SecondStep
 from doorward.users import masked
 from doorward.web.gate import Gate
@@ -38,7 +39,7 @@ class StepRoutes:
     second: SecondStep
     cookies: SessionCookies
     begun: Begun
-    cool_off: bool
+    cool_off: CoolOff
     support: str
 
     def operations(self) -> Sequence[Operation]:
@@ -124,7 +125,7 @@ class StepRoutes:
             call,
             "lost.html",
             others=[(name, kinds()[name].title) for name in names],
-            cool_off=self.cool_off and not ticket.reauthenticates,
+            cool_off=self.cool_off.enabled and not ticket.reauthenticates,
             helps=self.support,
         )
 

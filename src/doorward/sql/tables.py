@@ -122,7 +122,7 @@ confirmation = Table(  # something sent that comes back once: a link, a code
 )
 Index("ix_confirmation_target", confirmation.c.purpose, confirmation.c.target_key)
 
-# recovery/ ----------------------------------------------------------------------------------------------------------
+# signin/ ------------------------------------------------------------------------------------------------------------
 cool_off = Table(  # a lost second factor is given up after days in which every channel was told
     "cool_off",
     metadata,
