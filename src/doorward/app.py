@@ -469,7 +469,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
     by_email = services.sign_up_by_email if settings.signup.identifier == "email" else None
     cookies = SessionCookies(gate, services.sessions)
     shown = settings.users.directory
-    frame = Frame(services.contacts, services.phones)
+    frame = Frame(services.contacts, services.phones, services.steps)
     begun = Begun(cookies, services.csrf, services.tokens, site.public_url)
     second = services.second
     found: list[Operation] = []

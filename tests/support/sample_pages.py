@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from markupsafe import Markup
+
 from doorward.account.contacts import EmailState, Pending
 from doorward.account.phones import PhoneState
-from doorward.authenticators import PasswordPolicy
+from doorward.account.steps import Overview
+from doorward.authenticators import AppOffer, Bound, PasswordPolicy, code_field
 from doorward.kernel.instant import DAY, MINUTE, SECOND
+from doorward.signin.cool_off import Wait
 from doorward.testing import MovableClock
 from doorward.users.directory import Column, Member, Page
 from doorward.web.forms import FormField
@@ -155,6 +159,58 @@ PHONE = FormField(
     hint="With the code of the country, such as +44 7400 123456.", messages={"required": "Enter a phone number"},
 )  # fmt: skip
 
+APP = AppOffer("JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP", "otpauth://totp/Doorward:ada?secret=JBSW")
+QR = Markup('<svg class="qr" viewBox="0 0 9 9" aria-hidden="true"><path fill="#fff" d="M0 0h9v9H0z"/></svg>')
+WAYS = [("totp", "Authenticator app"), ("sms_code", "Text message"), ("recovery_code", "Recovery code")]
+CODES = [f"{number}abc-defg-hjkm-npq{number}" for number in range(10)]
+RECOVERY_FIELDS = [
+    FormField(
+        "code", "One of the codes", "text", hint="To make sure that you have them: enter any one. It stays good."
+    ),
+    FormField("kept", "Or: I have kept them", "checkbox"),
+]
+
+
+def bound(key: str, kind: str, label: str, *, used: bool = True) -> Bound:
+    """Something that a user has."""
+    state = {"unused": [1, 2, 3]} if kind == "recovery_code" else {}
+    last = NOW - 3 * MINUTE if used else None
+    return Bound(
+        key, "u1", kind, label, {"credential_id": key}, state, 1, bound_at=NOW - 40 * DAY, last_used_at=last, step=True
+    )
+
+
+OWN = [
+    bound("a1", "passkey", "iCloud Keychain"), bound("a2", "passkey", "Passkey", used=False),
+    bound("a3", "totp", "Authenticator app"), bound("a4", "sms_code", "Text message"),
+    bound("a5", "email_code", "E-mail", used=False), bound("a6", "recovery_code", "Recovery code"),
+]  # fmt: skip
+KINDS = ["email_code", "passkey", "recovery_code", "sms_code", "totp"]
+EVERYTHING = Overview(
+    OWN, KINDS, has_password=True, has_factor=True, grace_until=None, email="ada@example.org", phone="+49 151 23456789"
+)
+SECURITY: Mapping[str, Any] = {
+    "own": EVERYTHING, "passkeys": OWN[:2], "app": OWN[2], "text": OWN[3], "mail": OWN[4], "codes": OWN[5],
+    "codes_left": 3, "fresh": True, "phones": True,
+    "signal": {"rp_id": "localhost", "user_id": "QUJD", "credentials": '["a1"]'},
+}  # fmt: skip
+NO_SECURITY: Mapping[str, Any] = {
+    "own": Overview([], KINDS, has_password=True, has_factor=False, grace_until=NOW + 5 * DAY,
+                    email="ada@example.org", phone=None), "passkeys": [], "app": None,
+    "text": None, "mail": None, "codes": None, "codes_left": 0, "fresh": False, "signal": None,
+}  # fmt: skip
+STEP: Mapping[str, Any] = {
+    "fields": [code_field("totp")], "kind": "totp", "asked": "Enter the six digits that your authenticator app shows.",
+    "sends": False, "sent_to": None, "code_until": 0, "others": WAYS[1:], "reauthenticates": False,
+    "offers_recovery": True,
+}  # fmt: skip
+
+
+def waiting(number: str | None, *, begun: bool, email: bool, phone: bool, due: int | None) -> Wait:
+    """Where somebody stands who lost every second step."""
+    return Wait(ADDRESS, number, has_begun=begun, email_shown=email, phone_shown=phone, due_at=due)
+
+
 NOTHING: Mapping[str, Any] = {}
 # Page -> template, path, whether someone is signed in, context.
 PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
@@ -169,19 +225,63 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "errors": [("uid", "The username needs at least 2 characters"),
                    ("password", "The password needs at least 15 characters")], "next": "/account", "challenge": None}),
     "sign-in": ("sign_in.html", "/sign-in", False, {
-        "fields": [IDENTIFIER, PASSWORD], "next": "/account", "recovery": True, "by_email": True}),
+        "fields": [IDENTIFIER, PASSWORD], "next": "/account", "recovery": True, "by_email": True, "passkeys": True}),
     "sign-in-wrong": ("sign_in.html", "/sign-in", False, {
-        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "recovery": True, "by_email": False,
+        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "recovery": True, "by_email": False, "passkeys": False,
         "errors": [("", "The name or the password is not right")]}),
     "sign-in-wait": ("sign_in.html", "/sign-in", False, {
         "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "recovery": False,
-        "by_email": False, "retry_after_seconds": 42,
+        "by_email": False, "passkeys": True, "retry_after_seconds": 42,
         "retry_at": NOW + 42 * SECOND, "errors": [("", "Too many tries; please wait a little")]}),
-    "confirm": ("confirm.html", "/confirm", True, {"fields": [PASSWORD], "next": "/account/delete"}),
+    "confirm": ("confirm.html", "/confirm", True, {
+        "fields": [PASSWORD], "next": "/account/delete", "has_password": True, "passkey": False}),
+    "confirm-passkey": ("confirm.html", "/confirm", True, {
+        "fields": [PASSWORD], "next": "/account/delete", "has_password": True, "passkey": True}),
+    "confirm-nothing": ("confirm.html", "/confirm", True, {
+        "fields": [], "next": "/account/delete", "has_password": False, "passkey": False}),
+    "continue": ("continue.html", "/confirm/continue", True, {
+        "target": "/account/email", "kept": {"email": "ada@example.org"}}),
+    "step": ("step.html", "/sign-in/step", False, STEP),
+    "step-wrong": ("step.html", "/sign-in/step", False, {
+        **STEP, "fields": [replace(code_field("totp"), error="This code is not right")],
+        "errors": [("code", "This code is not right")]}),
+    "step-send": ("step.html", "/sign-in/step", False, {
+        **STEP, "kind": "sms_code", "asked": "We send six digits by text message to your number.", "sends": True}),
+    "step-sent": ("step.html", "/sign-in/step", True, {
+        **STEP, "kind": "email_code", "asked": "We send six digits to your e-mail address.", "sends": True,
+        "sent_to": "a…@example.org", "code_until": NOW + 10 * MINUTE, "reauthenticates": True}),
+    "step-passkey": ("step.html", "/sign-in/step", False, {
+        **STEP, "fields": [], "kind": "passkey", "asked": "Use your passkey."}),
+    "step-recovery": ("step.html", "/sign-in/step", False, {
+        **STEP, "fields": [code_field("recovery_code")], "kind": "recovery_code", "asked": "Enter one of the codes."}),
+    "lost": ("lost.html", "/sign-in/lost", False, {"others": WAYS, "cool_off": True, "helps": "help@example.org"}),
+    "lost-everything": ("lost.html", "/sign-in/lost", False, {"others": [], "cool_off": False, "helps": ""}),
+    "enrol": ("enrol.html", "/sign-in/set-up", False, {
+        "fields": [], "offer": None, "qr": None, "recovered": True, "passkeys": True}),
+    "enrol-app": ("enrol.html", "/sign-in/set-up", False, {
+        "fields": [code_field("totp")], "offer": APP, "qr": QR, "recovered": False, "passkeys": True}),
+    "keep": ("keep.html", "/sign-in/keep", False, {"until": NOW + 13 * DAY}),
+    "cool-off": ("cool_off.html", "/sign-in/cool-off", False, {
+        "hours": 72, "is_over": False, "state": waiting("+491512345678", begun=True, email=True, phone=False, due=None)}),
+    "cool-off-begin": ("cool_off.html", "/sign-in/cool-off", False, {
+        "hours": 72, "is_over": False, "state": waiting("+491512345678", begun=False, email=False, phone=False, due=None)}),
+    "cool-off-waits": ("cool_off.html", "/sign-in/cool-off", False, {
+        "hours": 72, "is_over": False, "state": waiting("+491512345678", begun=True, email=True, phone=True, due=NOW + 3 * DAY)}),
+    "cool-off-over": ("cool_off.html", "/sign-in/cool-off", False, {
+        "hours": 72, "is_over": True, "state": waiting("+491512345678", begun=True, email=True, phone=True, due=NOW)}),
+    "cool-off-closed": ("cool_off.html", "/sign-in/cool-off", False, {
+        "hours": 72, "is_over": False, "state": waiting(None, begun=False, email=False, phone=False, due=None)}),
+    **{f"cool-off-stop-{state}": ("cool_off_stop.html", "/cool-off/t0k3n", False, {"state": state})
+       for state in ("live", *STATES)},
+    "security": ("security.html", "/account/security", True, SECURITY),
+    "security-nothing": ("security.html", "/account/security", True, NO_SECURITY),
+    "app": ("app.html", "/account/security/app", True, {"fields": [code_field("totp")], "offer": APP, "qr": QR}),
+    "codes": ("codes.html", "/account/security/codes", True, {
+        "fields": RECOVERY_FIELDS, "codes": CODES, "filename": "codes-2026-11-23.txt", "day": "2026-11-23"}),
     "profile": ("profile.html", "/account", True, {
-        "fields": PROFILE, "facts": FACTS, "email": ADDRESS, "notice": "Your changes are saved."}),
+        "fields": PROFILE, "facts": FACTS, "email": ADDRESS, "notice": "Your changes are saved.", "upgrade": True}),
     "profile-wrong": ("profile.html", "/account/profile", True, {
-        "facts": FACTS, "email": None, "unconfirmed": ADDRESS, "phones": True,
+        "facts": FACTS, "email": None, "unconfirmed": ADDRESS, "phones": True, "upgrade": False,
         "fields": [replace(NAME, value="", error="Enter your name"), *PROFILE[1:3],
                    replace(GOAL, value="400", error="Choose %(minimum)s to %(maximum)s"), *PROFILE[4:-1],
                    replace(NEWSLETTER, error="Tick the box, or leave it")],

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from doorward.account.contacts import Contacts
 from doorward.account.phones import Phones
+from doorward.account.steps import Steps
 from doorward.kernel.errors import Problem
 from doorward.kernel.msgid import msgid
 from doorward.sessions import session_of
@@ -40,6 +41,7 @@ class Frame:
 
     contacts: Contacts
     phones: Phones
+    steps: Steps
 
     async def around(self, call: Call, problem: Problem | None = None) -> dict[str, Any]:
         """The context of an account page: `notice`, `unconfirmed`, `phones`."""

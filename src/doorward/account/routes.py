@@ -95,6 +95,7 @@ class AccountRoutes:
             problem,
             facts=[(fact["label"], fact["value"]) for fact in self.schema.facts(user)],
             email=user.email,
+            upgrade=problem is None and await self.frame.steps.may_upgrade(session),
             **await self.frame.around(call, problem),
         )
 

@@ -83,6 +83,12 @@ class Steps:
             phone=phone[0] if phone is not None and phone[1] is not None else None,
         )
 
+    async def may_upgrade(self, session: Session) -> bool:
+        """Whether the browser may make a passkey by itself: the password was just typed, and there is none (UX-27)."""
+        if not (self.factors.party.takes_passkeys and "pwd" in session.amr and session.is_fresh(self.clock.now())):
+            return False
+        return all(one.kind != PASSKEY for one in await self.factors.list_of(session.user_id))
+
     def _offers(self, kind: str) -> bool:
         if kind == PASSKEY:
             return self.factors.party.takes_passkeys
