@@ -227,7 +227,8 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
     "sign-in": ("sign_in.html", "/sign-in", False, {
         "fields": [IDENTIFIER, PASSWORD], "next": "/account", "recovery": True, "by_email": True, "passkeys": True}),
     "sign-in-wrong": ("sign_in.html", "/sign-in", False, {
-        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "recovery": True, "by_email": False, "passkeys": False,
+        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "recovery": True, "by_email": False,
+        "passkeys": False,
         "errors": [("", "The name or the password is not right")]}),
     "sign-in-wait": ("sign_in.html", "/sign-in", False, {
         "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "recovery": False,
@@ -262,15 +263,20 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "fields": [code_field("totp")], "offer": APP, "qr": QR, "recovered": False, "passkeys": True}),
     "keep": ("keep.html", "/sign-in/keep", False, {"until": NOW + 13 * DAY}),
     "cool-off": ("cool_off.html", "/sign-in/cool-off", False, {
-        "hours": 72, "is_over": False, "state": waiting("+491512345678", begun=True, email=True, phone=False, due=None)}),
+        "hours": 72, "is_over": False,
+        "state": waiting("+491512345678", begun=True, email=True, phone=False, due=None)}),
     "cool-off-begin": ("cool_off.html", "/sign-in/cool-off", False, {
-        "hours": 72, "is_over": False, "state": waiting("+491512345678", begun=False, email=False, phone=False, due=None)}),
+        "hours": 72, "is_over": False,
+        "state": waiting("+491512345678", begun=False, email=False, phone=False, due=None)}),
     "cool-off-waits": ("cool_off.html", "/sign-in/cool-off", False, {
-        "hours": 72, "is_over": False, "state": waiting("+491512345678", begun=True, email=True, phone=True, due=NOW + 3 * DAY)}),
+        "hours": 72, "is_over": False,
+        "state": waiting("+491512345678", begun=True, email=True, phone=True, due=NOW + 3 * DAY)}),
     "cool-off-over": ("cool_off.html", "/sign-in/cool-off", False, {
-        "hours": 72, "is_over": True, "state": waiting("+491512345678", begun=True, email=True, phone=True, due=NOW)}),
+        "hours": 72, "is_over": True,
+        "state": waiting("+491512345678", begun=True, email=True, phone=True, due=NOW)}),
     "cool-off-closed": ("cool_off.html", "/sign-in/cool-off", False, {
-        "hours": 72, "is_over": False, "state": waiting(None, begun=False, email=False, phone=False, due=None)}),
+        "hours": 72, "is_over": False,
+        "state": waiting(None, begun=False, email=False, phone=False, due=None)}),
     **{f"cool-off-stop-{state}": ("cool_off_stop.html", "/cool-off/t0k3n", False, {"state": state})
        for state in ("live", *STATES)},
     "security": ("security.html", "/account/security", True, SECURITY),
