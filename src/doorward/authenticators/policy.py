@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from doorward.authenticators.kind import Bound
-from doorward.authenticators.kinds import kinds, recovery_code
+from doorward.authenticators.kinds import all_kinds, recovery_code
 from doorward.kernel.instant import Instant
 
 Required: TypeAlias = Literal["optional", "admins", "all"]
@@ -30,7 +30,7 @@ class FactorPolicy:
 
 def counts(bound: Bound) -> bool:
     """Whether it is a second factor: with it a password alone opens nothing, and with it the policy is met."""
-    return bound.step and kinds()[bound.kind].raises_assurance
+    return bound.step and all_kinds()[bound.kind].raises_assurance
 
 
 def has_factor(bound: Sequence[Bound]) -> bool:

@@ -23,7 +23,7 @@ from doorward.authenticators import (
     has_factor,
 )
 from doorward.confirmations import holder_of_session
-from doorward.kernel.assurance import Proof
+from doorward.kernel.assurance import MFA, Proof
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound, NotSignedIn
 from doorward.kernel.instant import Instant
@@ -257,7 +257,8 @@ class SecondStep:
 
     async def reauthenticate(self, session: Session, credential: object, caller: Caller) -> Renewed:
         """Prove anew who one is by a passkey alone. Raises Invalid naming `credential`, RateLimited, Unavailable."""
-        shown = await self.factors.verify_alone(claimant_of(session), credential, caller)
+        beside = not {"pwd", "otp", MFA}.isdisjoint(session.amr)
+        shown = await self.factors.verify_alone(claimant_of(session), credential, caller, beside_another=beside)
         now = self.clock.now()
 
         def work() -> Work[Renewed]:
