@@ -23,6 +23,11 @@ class FactorPolicy:
     grace: Instant
     offered: frozenset[str]
 
+    @property
+    def at_once(self) -> bool:
+        """Whether somebody may have to set one up before their first session."""
+        return self.required != "optional" and self.grace == 0
+
     def wants(self, roles: Collection[str]) -> bool:
         """Whether somebody with these roles has to have a second factor."""
         return self.required == "all" or (self.required == "admins" and _ADMIN in roles)
