@@ -226,8 +226,6 @@ async def accepted(world: World, described: Described) -> None:
     sessions = (await send(ada, "GET", "/api/sessions"))["data"]
     await send(ada, "DELETE", f"/api/sessions/{next(row['id'] for row in sessions if not row['current'])}")
     await send(ada, "DELETE", f"/api/sessions/{NOBODY}")
-    for path in ("/livez", "/readyz", "/.well-known/jwks.json", "/api/openapi.json"):
-        await send(program, "GET", path)
     await recoveries(world, send)
     await authenticators(world, send)
     await second_steps(world, send)
@@ -236,6 +234,8 @@ async def accepted(world: World, described: Described) -> None:
 
 async def recoveries(world: World, send: Send) -> None:
     """A password forgotten by somebody with a proven address, and one that others know."""
+    for path in ("/livez", "/readyz", "/.well-known/jwks.json", "/api/openapi.json"):
+        await send(world.visitor(), "GET", path)
     grace, stranger = world.visitor(), world.visitor()
     new = {"uid": "grace", "name": "Grace", "password": PASSWORD, "email": "grace@example.org"}
     user = await send(grace, "POST", "/api/users", new)
