@@ -221,13 +221,22 @@ async def accepted(world: World, described: Described) -> None:
     await send(world.visitor(), "POST", "/api/users/authenticate", {"uid": "ada", "password": NEW})
     await send(world.visitor(), "POST", "/api/users/authenticate", {"uid": "ada", "password": "wrong"})
     await ada.learn_csrf()
-    sessions = (await send(ada, "GET", "/api/sessions"))["data"]
-    await send(ada, "DELETE", f"/api/sessions/{next(row['id'] for row in sessions if not row['current'])}")
-    await send(ada, "DELETE", f"/api/sessions/{NOBODY}")
+    await ends(send, ada)
+    await ada.sign_in("ada", NEW)
     for path in ("/livez", "/readyz", "/.well-known/jwks.json", "/api/openapi.json"):
         await send(program, "GET", path)
     await recoveries(world, send)
     await deletions(world, send, ada, eve, user["id"], other["id"])
+
+
+async def ends(send: Send, ada: Visitor) -> None:
+    """One session, all others and all."""
+    sessions = (await send(ada, "GET", "/api/sessions"))["data"]
+    await send(ada, "DELETE", f"/api/sessions/{next(row['id'] for row in sessions if not row['current'])}")
+    await send(ada, "DELETE", f"/api/sessions/{NOBODY}")
+    await send(ada, "DELETE", "/api/sessions?others=perhaps")
+    await send(ada, "DELETE", "/api/sessions?others=true")
+    await send(ada, "DELETE", "/api/sessions")
 
 
 async def recoveries(world: World, send: Send) -> None:
