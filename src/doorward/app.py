@@ -33,6 +33,7 @@ from doorward.account import (
 from doorward.adapters.argon2 import Argon2Hasher
 from doorward.adapters.clock import SystemClock
 from doorward.adapters.database_limiter import DatabaseLimiter
+from doorward.adapters.geoip import GeoipPlaces, NoPlaces
 from doorward.adapters.guarded_http import GuardedHttp
 from doorward.adapters.memory_limiter import MemoryLimiter
 from doorward.adapters.postgres import PostgresDatabase
@@ -67,6 +68,7 @@ from doorward.kernel.smtp import parse_mail_server, parse_sender
 from doorward.kernel.startup import StartRefused
 from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, Renderer, SendLimits
 from doorward.ports import Clock, Database, Limiter, Sealer
+from doorward.ports.places import Places
 from doorward.ports.sms import TextMessenger
 from doorward.recovery import Recovery, RecoveryRoutes
 from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
@@ -118,6 +120,7 @@ from doorward.web.system import LIVE, SystemRoutes, fixed_lane, static_lanes
 
 PURGE_EVERY_SECONDS = 600
 KEYS_EVERY_SECONDS = 60
+PLACES_EVERY_SECONDS = 60
 _log = structlog.get_logger("doorward")
 
 OpenDatabase: TypeAlias = Callable[[Settings, DataDir], Awaitable[SqliteDatabase | PostgresDatabase]]
@@ -167,6 +170,7 @@ class Services:
     setup: Setup
     importer: Importer
     csrf: Csrf
+    places: Places
 
 
 async def open_database(settings: Settings, data: DataDir) -> SqliteDatabase | PostgresDatabase:
@@ -188,10 +192,12 @@ async def open_services(
         sealer = await open_sealer_of(db, data.sealing_key, os.environ)
         hasher = Argon2Hasher(memory_kib=settings.password.memory_kib, time_cost=settings.password.time_cost)
         stack.callback(hasher.close)
-        yield wire(settings, db, hasher, sealer, clock or SystemClock())
+        yield wire(settings, db, hasher, sealer, clock or SystemClock(), places_of(settings, data))
 
 
-def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer, clock: Clock) -> Services:
+def wire(
+    settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer, clock: Clock, places: Places
+) -> Services:
     """Give every room what it needs."""
     site = Site.at(settings.public_url, settings.server.trusted_proxies)
     csrf = Csrf(site, sealer)
@@ -307,6 +313,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         setup=Setup(db, clock, users, sign_up, audit),
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
+        places=places,
     )
 
 
@@ -316,6 +323,12 @@ def factor_policy(settings: Settings) -> FactorPolicy:
     sent = {"sms_code": chosen.sms and settings.can_text, "email_code": chosen.email and settings.can_mail}
     offered = frozenset(name for name in all_kinds() if sent.get(name, True))
     return FactorPolicy(chosen.required, chosen.grace_days * DAY, offered)
+
+
+def places_of(settings: Settings, data: DataDir) -> Places:
+    """Who knows where an address is; nobody where no file is configured."""
+    file = settings.server.geoip_file
+    return NoPlaces() if file is None else GeoipPlaces(Path(file), data.path)
 
 
 def message_renderer(settings: Settings) -> Renderer:
@@ -411,12 +424,14 @@ class App:
             await services.sessions.start()
             s.push_async_callback(services.sessions.stop)
             services.renderer.check()
+            services.places.open()
             services.outbox.wake = services.delivery.wake
             services.delivery.start()
             s.push_async_callback(services.delivery.stop)
             for chore in (
                 repeat(PURGE_EVERY_SECONDS, "purge", partial(_purge, services)),
                 repeat(KEYS_EVERY_SECONDS, "keys", services.keys.refresh),
+                repeat(PLACES_EVERY_SECONDS, "places", services.places.renew),
             ):
                 s.callback(asyncio.create_task(chore).cancel)
             await _note(services, Event.SYS_STARTUP)
@@ -504,10 +519,18 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             ),
             *(() if services.mailbox is None else MailboxRoutes(gate, services.mailbox).operations()),
             *RecoveryRoutes(gate, services.recovery).operations(),
-            *SessionRoutes(gate, services.sessions).operations(),
+            *SessionRoutes(gate, services.sessions, cookies, services.places).operations(),
             *UsersApi(gate, services.account, services.directory, schema, cookies, shown).operations(),
             *AccountRoutes(
-                gate, services.account, services.sessions, cookies, services.directory, schema, shown, frame
+                gate,
+                services.account,
+                services.sessions,
+                cookies,
+                services.directory,
+                schema,
+                shown,
+                frame,
+                services.places,
             ).operations(),
             *ContactRoutes(gate, services.contacts, services.phones, frame).operations(),
             *StepPages(gate, services.steps, cookies, frame).operations(),

@@ -136,7 +136,9 @@ def test_an_account_lives_from_sign_up_to_deletion(visitor: Visitor, *, scripts:
     page.click("nav >> text=Members")
     expect(page.locator(".own")).to_contain_text("Countess of Lovelace")
     change_password(page)
-    end_another_session(page, visitor.window(scripts=scripts), uid)
+    other = visitor.window(scripts=scripts)
+    end_another_session(page, other, uid)
+    end_every_session(page, other, uid)
 
     sign_out_for_good(page)
     sign_in_at_the_second_try(page, uid)
@@ -186,6 +188,19 @@ def end_another_session(page: Page, other: Page, uid: str) -> None:
     expect(page.locator(".sessions li")).to_have_count(1)
     other.goto("/account")
     expect(other).to_have_url(re.compile("/sign-in"))
+
+
+def end_every_session(page: Page, other: Page, uid: str) -> None:
+    sign_in(other, uid, OTHER_PASSWORD)
+    expect(other.locator("h1")).to_have_text("Your profile")
+    page.click(".side >> text=Devices")
+    page.get_by_role("button", name="Sign out everywhere", exact=True).click()
+    expect(page.locator("h1")).to_have_text("Welcome to Fitness")
+    for window in (page, other):
+        window.goto("/account")
+        expect(window).to_have_url(re.compile("/sign-in"))
+    sign_in(page, uid, OTHER_PASSWORD)
+    expect(page.locator("h1")).to_have_text("Your profile")
 
 
 def sign_out_for_good(page: Page) -> None:

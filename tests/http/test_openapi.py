@@ -223,13 +223,22 @@ async def accepted(world: World, described: Described) -> None:
     await send(world.visitor(), "POST", "/api/users/authenticate", {"uid": "ada", "password": NEW})
     await send(world.visitor(), "POST", "/api/users/authenticate", {"uid": "ada", "password": "wrong"})
     await ada.learn_csrf()
-    sessions = (await send(ada, "GET", "/api/sessions"))["data"]
-    await send(ada, "DELETE", f"/api/sessions/{next(row['id'] for row in sessions if not row['current'])}")
-    await send(ada, "DELETE", f"/api/sessions/{NOBODY}")
+    await ends(send, ada)
+    await ada.sign_in("ada", NEW)
     await recoveries(world, send)
     await authenticators(world, send)
     await second_steps(world, send)
     await deletions(world, send, ada, eve, user["id"], other["id"])
+
+
+async def ends(send: Send, ada: Visitor) -> None:
+    """One session, all others and all."""
+    sessions = (await send(ada, "GET", "/api/sessions"))["data"]
+    await send(ada, "DELETE", f"/api/sessions/{next(row['id'] for row in sessions if not row['current'])}")
+    await send(ada, "DELETE", f"/api/sessions/{NOBODY}")
+    await send(ada, "DELETE", "/api/sessions?others=perhaps")
+    await send(ada, "DELETE", "/api/sessions?others=true")
+    await send(ada, "DELETE", "/api/sessions")
 
 
 async def recoveries(world: World, send: Send) -> None:
@@ -317,8 +326,8 @@ async def second_steps(world: World, send: Send) -> None:
         visitor, ticket = await half(f"rose{number}", "cookie" if how == "jwt" else how)
         lost = await send(visitor, "POST", STEP, {"kind": "recovery_code", "code": codes[1], **ticket})
         ticket = {"ticket": lost["ticket"]} if ticket else {}
-        for kind in ("passkey", "totp"):
-            offer = await send(visitor, "POST", "/api/sessions/enrolment", {"kind": kind, **ticket})
+        await send(visitor, "POST", "/api/sessions/enrolment", {"kind": "passkey", **ticket})
+        offer = await send(visitor, "POST", "/api/sessions/enrolment", {"kind": "totp", **ticket})
         confirm = {"kind": "totp", "code": app_code(world, offer["secret"]), **ticket}
         await send(visitor, "POST", "/api/sessions/enrolment/confirm", confirm)
         world.clock.advance(30)

@@ -130,7 +130,7 @@ def test_hostile_names_stay_text_in_lists(pages: Pages) -> None:
     values = {"coins": HOSTILE, "club": HOSTILE}
     member = replace(LEADERBOARD.rows[0], id=HOSTILE, name=HOSTILE, uid=HOSTILE, values=values)
     members = replace(LEADERBOARD, rows=[member], next_cursor=HOSTILE, own=member)
-    sessions = [{**SESSIONS[1], "device": HOSTILE, "address": HOSTILE, "id": HOSTILE}]
+    sessions = [{**SESSIONS[1], "device": HOSTILE, "place": HOSTILE, "address": HOSTILE, "id": HOSTILE}]
     for template, context in (("members.html", {"members": members}), ("sessions.html", {"sessions": sessions})):
         html = pages.render(
             template, locale="en", theme="light", user=ADA, csrf_token="t", path=HOSTILE, **context

@@ -71,12 +71,13 @@ PROFILE = [
     replace(NEWSLETTER, value="true"),
 ]
 FACTS = [("Coins", "1710"), ("Roles", "admin, auditor")]
-SESSIONS = [
-    {"id": "s1", "device": "Firefox on Debian", "address": "192.0.2.7", "current": True,
+SESSIONS: list[dict[str, Any]] = [
+    {"id": "s1", "device": "Firefox on Debian", "address": "192.0.2.7", "place": "Paris, France", "current": True,
      "last_seen": NOW, "created": NOW - 3 * DAY},
-    {"id": "s2", "device": "Safari on iPhone", "address": "2001:db8::7", "current": False,
+    {"id": "s2", "device": "Safari on iPhone", "address": "2001:db8::7", "place": None, "current": False,
      "last_seen": NOW - 40 * MINUTE, "created": NOW - 9 * DAY},
-    {"id": "s3", "device": "A program (curl)", "address": "198.51.100.23", "current": False,
+    {"id": "s3", "device": "A program", "address": "198.51.100.23", "current": False,
+     "place": "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch, United Kingdom",
      "last_seen": NOW - 2 * DAY, "created": NOW - 2 * DAY},
 ]  # fmt: skip
 COLUMNS = [

@@ -265,11 +265,7 @@ class UsersApi:
         if unknown:
             raise Invalid(unknown)
         await self.account.delete(session, user_id, password, call.caller)
-        response = no_content()
-        if user_id == session.user_id:
-            self.gate.cookies.drop(response, self.gate.cookies.session)
-            response.headers["clear-site-data"] = '"cache", "storage"'
-        return response
+        return self.cookies.detach(no_content()) if user_id == session.user_id else no_content()
 
     def _answer(self, call: Call, user: User) -> Response:
         session = call.signed_in

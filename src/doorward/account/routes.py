@@ -10,6 +10,7 @@ from doorward.account.service import ADMIN, Account
 from doorward.authenticators import new_password_field, password_field
 from doorward.kernel.errors import FieldError, Invalid, NotFound, Problem
 from doorward.kernel.msgid import msgid
+from doorward.ports.places import Places
 from doorward.sessions import SessionCookies, Sessions, describe, session_of
 from doorward.users import Directory, Schema
 from doorward.web.forms import FormField
@@ -35,6 +36,7 @@ class AccountRoutes:
     schema: Schema
     directory_open: str
     frame: Frame
+    places: Places
 
     def operations(self) -> Sequence[Operation]:
         """Every page of the room and what its forms post to."""
@@ -65,6 +67,7 @@ class AccountRoutes:
             page("/account/sessions", self.get_sessions, "Sessions"),
             form("/account/sessions/{id}/end", self.post_end, "End a session"),
             form("/account/sessions/end-others", self.post_end_others, "End all other sessions"),
+            form("/account/sessions/end-all", self.post_end_all, "End all sessions, this one too"),
             page("/account/delete", self.get_delete, "Delete your account"),
             form("/account/delete", self.post_delete, "Delete your account", self.show_delete),
             page("/members", self.get_members, "Members"),
@@ -157,6 +160,7 @@ class AccountRoutes:
                 "id": session.id,
                 "device": describe(session.user_agent),
                 "address": session.address,
+                "place": self.places.find(session.address, call.preferences.locale),
                 "last_seen": session.last_seen_at,
                 "created": session.created_at,
                 "current": session.id == current.id,
@@ -171,13 +175,20 @@ class AccountRoutes:
         if call.path_id("id") not in {other.id for other in await self.sessions.list_of(session.user_id)}:
             return redirect("/account/sessions?ended=1")
         await self.sessions.end(call.path_id("id"), session.user_id, call.caller)
-        return redirect("/sign-in" if call.path_id("id") == session.id else "/account/sessions?ended=1")
+        if call.path_id("id") == session.id:
+            return self.cookies.detach(redirect("/sign-in"))
+        return redirect("/account/sessions?ended=1")
 
     async def post_end_others(self, call: Call) -> Response:
         """End every session but this one."""
         session = session_of(call)
         await self.sessions.end_others(session.user_id, session.id, call.caller)
         return redirect("/account/sessions?others=1")
+
+    async def post_end_all(self, call: Call) -> Response:
+        """End every session, this one too."""
+        await self.sessions.end_everywhere(session_of(call).user_id, call.caller)
+        return self.cookies.detach(redirect("/"))
 
     # Deletion ---------------------------------------------------------------------------------------------------
 
@@ -210,10 +221,7 @@ class AccountRoutes:
         if errors:
             raise Invalid(errors)
         await self.account.delete_with_password(session, call.form_text("password"), call.caller)
-        response = redirect("/")
-        self.gate.cookies.drop(response, self.gate.cookies.session)
-        response.headers["clear-site-data"] = '"cache", "storage"'
-        return response
+        return self.cookies.detach(redirect("/"))
 
     # Members ----------------------------------------------------------------------------------------------------
 
