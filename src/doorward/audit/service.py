@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from doorward.audit import store
 from doorward.audit.model import AuditEvent, Event, Outcome, Payload, canonical, storable
 from doorward.kernel.caller import Caller
+from doorward.kernel.devices import describe
 from doorward.kernel.ids import new_id
 from doorward.kernel.instant import to_rfc3339
 from doorward.ports import Clock, Sealer
@@ -46,12 +47,14 @@ class AuditTrail:
     ) -> Work[None]:
         """Insert one row in the transaction at hand (`yield from`) and write its log line after the commit.
 
-        `user_id`: whom it is about; `actor_id`: who did it, when that is somebody else. `payload`: further facts, for
+        `user_id`: whom it is about; `actor_id`: who did it, as far as that is known. `payload`: further facts, for
         operators only; it never holds a password, token, cookie, key or anything a claimant typed to prove who they
-        are (a password is easily typed into the field above it), and it can be redacted later.
+        are (a password is easily typed into the field above it), and it can be redacted later. The browser and system
+        of the request join it as `device`, in words of ours instead of the header.
         """
         at = self.clock.now()
-        text = None if payload is None else canonical(storable(payload))
+        facts = _facts(payload, caller)
+        text = None if facts is None else canonical(storable(facts))
         row = AuditEvent(
             id=new_id(at),
             at=at,
@@ -107,6 +110,11 @@ class AuditTrail:
         self.log.log(
             _LEVELS[event.level], event.value, **{name: fact for name, fact in facts.items() if fact is not None}
         )
+
+
+def _facts(payload: Payload | None, caller: Caller) -> Payload | None:
+    # Whoever it is about: whether there is such a user must not show in what is written (C16).
+    return {**(payload or {}), "device": describe(caller.user_agent)} if caller.user_agent else payload
 
 
 _LEVELS = {"info": 20, "warning": 30, "critical": 50}

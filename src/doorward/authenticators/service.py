@@ -29,7 +29,7 @@ Forget: TypeAlias = Callable[[str], Work[None]]
 Told: TypeAlias = Callable[[User, int, Instant], Work[None]]
 """Tells a user of so many failures in a row; runs in the transaction that counts the last of them."""
 
-_OURSELVES = Caller(address="local", user_agent="doorward")
+_OURSELVES = Caller(address="local")
 _LEAKED = msgid(
     "This password has appeared in a data leak, so it is among those that are guessed first. Choose another one"
 )
