@@ -1,4 +1,4 @@
-"""Reading the audit trail, for operators."""
+"""Reading the audit trail, for operators and for those whom it is about."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from doorward.audit import store
 from doorward.audit.model import AuditEvent, Event
 from doorward.audit.service import AuditTrail
+from doorward.kernel.ids import first_id
+from doorward.kernel.instant import Instant
 from doorward.ports import Database
 
 _PAGE = 1_000  # rows
+_BEYOND_ALL = "g"  # sorts behind every id
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,16 @@ class AuditReader:
         """The newest `limit` rows, oldest of them first."""
         found = await self.db.search(store.list_events(user_id=user_id, event=event, limit=limit))
         return found[::-1]
+
+    async def of_user(
+        self, user_id: str, *, since: Instant, before: str | None = None, limit: int
+    ) -> Sequence[AuditEvent]:
+        """The newest `limit` rows about a user since an instant, newest first; `before`: only those older than that id.
+
+        What is recorded meanwhile is newer, so that pages neither repeat a row nor leave one out.
+        """
+        before = _BEYOND_ALL if before is None else before
+        return await self.db.search(store.list_of_user(user_id, first_id(since), before, limit))
 
     async def verify(self) -> Verification:
         """Check the MAC of every row (ASVS 16.4.2). A row that was taken away leaves no trace here."""

@@ -21,6 +21,17 @@ LIST_EVENTS_AFTER = Statement(
     .order_by(audit_event.c.id)
     .limit(bindparam("limit"))
 )
+LIST_OF_USER = Statement(
+    select(*_COLUMNS)
+    .where(
+        audit_event.c.user_id == bindparam("user_id"),
+        # By ids alone, as they are in the index: `at` would have every older row fetched to be thrown away.
+        audit_event.c.id >= bindparam("first"),
+        audit_event.c.id < bindparam("before"),
+    )
+    .order_by(audit_event.c.id.desc())
+    .limit(bindparam("limit"))
+)
 
 
 def insert_event(row: AuditEvent, committed: Callable[[], None]) -> Work[None]:
@@ -40,6 +51,12 @@ def list_events(*, user_id: str | None = None, event: Event | None = None, limit
 def list_events_after(event_id: str, limit: int) -> Work[list[AuditEvent]]:
     """The next rows in the order of their ids, oldest first."""
     rows = yield LIST_EVENTS_AFTER(event_id=event_id, limit=limit)
+    return [AuditEvent(*row) for row in rows]
+
+
+def list_of_user(user_id: str, first: str, before: str, limit: int) -> Work[list[AuditEvent]]:
+    """The newest rows about a user with ids from `first` up to, but without, `before`; newest first."""
+    rows = yield LIST_OF_USER(user_id=user_id, first=first, before=before, limit=limit)
     return [AuditEvent(*row) for row in rows]
 
 

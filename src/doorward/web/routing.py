@@ -5,7 +5,6 @@ gets a `Call` that has passed every check, calls one service function and encode
 whatever a service refuses travels as a `Problem` to the one translator.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,10 +16,10 @@ from starlette.responses import Response
 
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Malformed, NotFound, NotSignedIn, Problem
+from doorward.kernel.ids import is_id
 from doorward.kernel.instant import Instant
 
 BODY_LIMIT = 16 * 1024
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
 FORM = "application/x-www-form-urlencoded"
@@ -106,9 +105,9 @@ class Call:
         return str(self.request.path_params[name])
 
     def path_id(self, name: str) -> str:
-        """An id in the path; raises NotFound for what cannot be one (RFC 9562 §4, as we write them)."""
+        """An id in the path; raises NotFound for what cannot be one."""
         given = self.path(name)
-        if not _ID.fullmatch(given):
+        if not is_id(given):
             raise NotFound(reason="no id")
         return given
 
