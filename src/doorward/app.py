@@ -21,6 +21,8 @@ from doorward import __version__
 from doorward.account import (
     Account,
     AccountRoutes,
+    Activity,
+    ActivityRoutes,
     ContactRoutes,
     Contacts,
     Frame,
@@ -44,7 +46,7 @@ from doorward.adapters.sms_gateway import GatewayMessenger
 from doorward.adapters.smtp import SmtpMailer
 from doorward.adapters.sqlite import SqliteDatabase
 from doorward.adapters.twilio import TwilioMessenger
-from doorward.audit import AuditTrail, Event, Outcome, Refusals
+from doorward.audit import AuditReader, AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import (
     Binding,
     FactorPolicy,
@@ -167,6 +169,7 @@ class Services:
     contacts: Contacts
     phones: Phones
     steps: Steps
+    activity: Activity
     setup: Setup
     importer: Importer
     csrf: Csrf
@@ -310,6 +313,7 @@ def wire(
         contacts=contacts,
         phones=phones,
         steps=Steps(db, clock, users, passwords, sessions, factors, binding, refusals),
+        activity=Activity(AuditReader(db, audit), clock, places.find),
         setup=Setup(db, clock, users, sign_up, audit),
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
@@ -535,6 +539,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             *ContactRoutes(gate, services.contacts, services.phones, frame).operations(),
             *StepPages(gate, services.steps, cookies, frame).operations(),
             *StepsApi(gate, services.steps, cookies).operations(),
+            *ActivityRoutes(gate, services.activity, frame).operations(),
             *SetupRoutes(gate, services.setup, cookies, schema).operations(),
             *system.operations(),
         )

@@ -76,6 +76,7 @@ async def pages_of(visitor: Visitor) -> dict[str, httpx.Response]:
         "/account",
         "/account/password",
         "/account/sessions",
+        "/account/activity",
         "/account/delete",
         "/members",
         "/members?sort=-coins",

@@ -202,6 +202,8 @@ async def accepted(world: World, described: Described) -> None:
     await send(eve, "GET", f"/api/users/{NOBODY}")
     for query in ("", "?sort=-coins&limit=1", "?sort=name", "?limit=0", "?sort=secret", "?cursor=x"):
         await send(eve, "GET", f"/api/users{query}")
+    for query in ("", "?limit=2", "?limit=0", "?cursor=x"):
+        await send(ada, "GET", f"/api/users/me/activity{query}")
     await send(eve, "DELETE", f"/api/users/{user['id']}")
     bearer = {"identifier": "ada", "password": PASSWORD, "transport": "bearer"}
     token = (await send(program, "POST", "/api/sessions", bearer))["token"]

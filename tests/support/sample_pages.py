@@ -6,6 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from doorward.account.activity import Happening, entries
+from doorward.account.activity_words import words_of
 from doorward.account.contacts import EmailState, Pending
 from doorward.account.phones import PhoneState
 from doorward.account.steps import Overview
@@ -80,6 +82,36 @@ SESSIONS: list[dict[str, Any]] = [
      "place": "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch, United Kingdom",
      "last_seen": NOW - 2 * DAY, "created": NOW - 2 * DAY},
 ]  # fmt: skip
+FIREFOX = {"device": "Firefox on Debian", "address": "192.0.2.7", "place": "Paris, France"}
+SAFARI = {"device": "Safari on iPhone", "address": "2001:db8:85a3:8d3:1319:8a2e:370:7348", "place": None}
+STRANGER = {"device": "A program", "address": "198.51.100.23", "place": "Llanfairpwllgwyngyll, United Kingdom"}
+NOT_SHOWN = {"device": None, "address": None, "place": None}
+HAPPENED: list[tuple[int, str, dict[str, Any], dict[str, Any], bool]] = [  # minutes ago, event, payload, sender, here
+    (1, "authn_password_change", {}, FIREFOX, True),
+    (1, "session_logout", {"why": "ended with the others"}, FIREFOX, False),
+    (1, "session_logout", {"why": "ended with the others"}, FIREFOX, False),
+    (1, "session_renewed", {}, FIREFOX, True),
+    (5, "authn_login_successafterfail", {"amr": ["pwd", "otp", "mfa"]}, FIREFOX, True),
+    (5, "session_created", {}, FIREFOX, True),
+    *((30 + n, "authn_login_fail", {"action": "sign-in", "reason": "wrong password"}, STRANGER, False)
+      for n in range(12)),
+    (55, "authn_login_fail", {"action": "factor"}, STRANGER, False),
+    (900, "user_updated", {"authenticator": "passkey", "what": "bound"}, SAFARI, False),
+    (2_000, "user_updated", {"authenticator": "recovery_code", "what": "used"}, SAFARI, False),
+    (3_000, "user_updated", {"email": "proven"}, NOT_SHOWN, False),
+    (9_000, "authz_change", {"to": ["auditor", "support"]}, NOT_SHOWN, False),
+    (20_000, "user_created", {}, FIREFOX, False),
+    (20_000, "session_created", {}, FIREFOX, False),
+]  # fmt: skip
+ACTIVITY = entries(
+    Happening(
+        id=f"e{number}", at=NOW - minutes * MINUTE, event=event,
+        outcome="failure" if event == "authn_login_fail" else "success",
+        words=words_of(event, payload, "somebody else" if event == "authz_change" else "owner"),
+        is_here=here, request_id=f"r{minutes}", **sender,
+    )
+    for number, (minutes, event, payload, sender, here) in enumerate(HAPPENED)
+)  # fmt: skip
 COLUMNS = [
     Column("coins", "Coins", numeric=True, sortable=True),
     Column("club", "Club", numeric=False, sortable=False),
@@ -299,6 +331,12 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "fields": [replace(PASSWORD, name="current_password", label="Current password"),
                    replace(NEW_PASSWORD, name="new_password", label="New password")]}),
     "sessions": ("sessions.html", "/account/sessions", True, {"sessions": SESSIONS}),
+    "activity": ("activity.html", "/account/activity", True, {
+        "entries": ACTIVITY, "next_cursor": "e9", "is_first": False, "not_me": True, "days": 90, "phones": True}),
+    "activity-plain": ("activity.html", "/account/activity", True, {
+        "entries": ACTIVITY, "next_cursor": None, "is_first": True, "not_me": False, "days": 90}),
+    "activity-empty": ("activity.html", "/account/activity", True, {
+        "entries": [], "next_cursor": None, "is_first": True, "not_me": True, "days": 90}),
     "delete": ("delete.html", "/account/delete", True, {
         "fields": [PASSWORD, FormField("confirm", "Yes, erase everything", "checkbox", required=True,
                                        messages={"required": "Tick the box to confirm"})]}),

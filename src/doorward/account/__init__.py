@@ -1,5 +1,7 @@
 """The account: what a signed-in user does with their own record, and what members see of each other."""
 
+from doorward.account.activity import Activity
+from doorward.account.activity_routes import ActivityRoutes
 from doorward.account.api import UsersApi
 from doorward.account.contact_routes import ContactRoutes
 from doorward.account.contacts import Contacts
@@ -14,6 +16,8 @@ from doorward.account.steps import Steps
 __all__ = [
     "Account",
     "AccountRoutes",
+    "Activity",
+    "ActivityRoutes",
     "ContactRoutes",
     "Contacts",
     "Frame",

@@ -18,6 +18,14 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 _ID: JsonSchema = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+PAGING: Sequence[JsonSchema] = (
+    {
+        "name": "limit",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    },
+    {"name": "cursor", "in": "query", "schema": {"type": "string"}, "description": "`next_cursor` of the page before."},
+)
 _LIST_PARAMETERS: Sequence[JsonSchema] = (
     {
         "name": "sort",
@@ -26,12 +34,7 @@ _LIST_PARAMETERS: Sequence[JsonSchema] = (
         "example": "-coins",
         "description": "A sortable field; a leading minus turns the order round. Ranks come with it, ties share one.",
     },
-    {
-        "name": "limit",
-        "in": "query",
-        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    },
-    {"name": "cursor", "in": "query", "schema": {"type": "string"}, "description": "`next_cursor` of the page before."},
+    *PAGING,
 )
 _PASSWORD_FIELDS = ("current_password", "new_password")
 _PASSWORD_BODY: JsonSchema = {
@@ -184,7 +187,7 @@ class UsersApi:
         query = call.query
         page = await self.directory.page(
             sort=query.get("sort"),
-            limit=_limit(query.get("limit")),
+            limit=read_limit(query.get("limit")),
             cursor=query.get("cursor"),
             viewer_id=None if call.session is None else call.session.user_id,
             admin=call.session is not None and ADMIN in call.session.roles,
@@ -273,7 +276,8 @@ class UsersApi:
         return json_response(self.schema.visible(user, viewer))
 
 
-def _limit(text: str | None) -> int:
+def read_limit(text: str | None) -> int:
+    """How many rows a query asks for. Raises Invalid naming `limit`."""
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_LIMIT)) and 1 <= int(text) <= MAX_LIMIT):
