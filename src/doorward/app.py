@@ -52,7 +52,7 @@ from doorward.authenticators import (
     PasswordService,
     RelyingParty,
     SecurityNotices,
-    kinds,
+    all_kinds,
 )
 from doorward.authenticators import Challenges as FactorChallenges
 from doorward.config import BUILT_IN_ROLES, Settings
@@ -314,7 +314,7 @@ def factor_policy(settings: Settings) -> FactorPolicy:
     """Who has to have a second factor, and which are offered."""
     chosen = settings.factors
     sent = {"sms_code": chosen.sms and settings.can_text, "email_code": chosen.email and settings.can_mail}
-    offered = frozenset(name for name in kinds() if sent.get(name, True))
+    offered = frozenset(name for name in all_kinds() if sent.get(name, True))
     return FactorPolicy(chosen.required, chosen.grace_days * DAY, offered)
 
 
@@ -469,7 +469,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
     by_email = services.sign_up_by_email if settings.signup.identifier == "email" else None
     cookies = SessionCookies(gate, services.sessions)
     shown = settings.users.directory
-    frame = Frame(services.contacts, services.phones, services.steps)
+    frame = Frame(services.contacts, services.phones, services.steps, services.cool_off.pending)
     begun = Begun(cookies, services.csrf, services.tokens, site.public_url)
     second = services.second
     found: list[Operation] = []

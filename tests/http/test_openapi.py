@@ -11,7 +11,7 @@ import pytest
 from doorward.config import Settings
 from doorward.confirmations import Purpose
 from doorward.web.routing import JSON, Access, Operation
-from tests.http.conftest import PASSWORD, Inbox, Visitor, World
+from tests.http.conftest import ORIGIN, PASSWORD, Inbox, Visitor, World
 from tests.support.attack import (
     NOBODY,
     OPERATOR,
@@ -22,7 +22,9 @@ from tests.support.attack import (
     route_table,
     with_every_operation,
 )
+from tests.support.factors import OWN, STEP, app_code, make_codes, set_up_app
 from tests.support.json_schema import faults, resolve, schema_faults
+from tests.support.software_authenticator import SoftwareAuthenticator
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 NEW = "another quite different phrase"
@@ -227,6 +229,8 @@ async def accepted(world: World, described: Described) -> None:
     for path in ("/livez", "/readyz", "/.well-known/jwks.json", "/api/openapi.json"):
         await send(program, "GET", path)
     await recoveries(world, send)
+    await authenticators(world, send)
+    await second_steps(world, send)
     await deletions(world, send, ada, eve, user["id"], other["id"])
 
 
@@ -248,6 +252,104 @@ async def recoveries(world: World, send: Send) -> None:
     await world.services.recovery.flag_compromised(user["id"], OPERATOR)
     await send(stranger, "POST", "/api/sessions", {"identifier": "grace", "password": NEW})
     await send(stranger, "POST", "/api/users/authenticate", {"uid": "grace", "password": NEW})
+
+
+async def authenticators(world: World, send: Send) -> None:
+    """An app, passkeys and recovery codes, set up, renamed, used and removed."""
+    mary, device, paul = world.visitor(), SoftwareAuthenticator(), world.visitor()
+    await mary.sign_up("mary")
+    await paul.sign_up("paul")
+    options = await send(mary, "POST", f"{OWN}/upgrade/options", {})
+    made = device.create(options, ORIGIN, conditional=True, up=False, uv=False)
+    await send(mary, "POST", f"{OWN}/upgrade", {"credential": made})
+    for kind in ("passkey", "recovery_code", "nothing"):
+        await send(mary, "POST", OWN, {"kind": kind})
+    await send(mary, "POST", f"{OWN}/confirm", {"kind": "recovery_code", "kept": True})
+    offer = await send(mary, "POST", OWN, {"kind": "totp"})
+    confirm = {"kind": "totp", "code": app_code(world, offer["secret"])}
+    await send(mary, "POST", f"{OWN}/confirm", confirm)
+    own = (await send(mary, "GET", OWN))["data"]
+    await send(mary, "PATCH", f"{OWN}/{own[0]['id']}", {"label": "Telephone"})
+    again = "/api/sessions/current/reauthenticate"
+    await send(mary, "POST", again, {"password": PASSWORD})
+    options = await send(mary, "POST", f"{again}/passkey/options", {})
+    await send(mary, "POST", f"{again}/passkey", {"credential": device.get(options, ORIGIN)})
+
+    bearer = {"identifier": "paul", "password": PASSWORD, "transport": "bearer"}
+    token = {"authorization": f"Bearer {(await send(paul, 'POST', '/api/sessions', bearer))['token']}"}
+    offer = await send(paul, "POST", OWN, {"kind": "totp"}, **token)
+    confirm = {"kind": "totp", "code": app_code(world, offer["secret"])}
+    await send(paul, "POST", f"{OWN}/confirm", confirm, **token)
+
+    # One that a browser made by itself is a factor only after it was used beside another (here: it just was).
+    browser = world.visitor()
+    options = await send(browser, "POST", "/api/sessions/passkey/options", {})
+    await send(browser, "POST", "/api/sessions/passkey", {"credential": device.get(options, ORIGIN)})
+    await send(mary, "DELETE", f"{OWN}/{own[0]['id']}")
+
+
+async def second_steps(world: World, send: Send) -> None:
+    """Half signed in, by every way on."""
+
+    async def half(uid: str, how: str = "cookie") -> tuple[Visitor, dict[str, str]]:
+        visitor = world.visitor()
+        if how == "jwt":
+            await send(visitor, "POST", "/api/users/authenticate", {"uid": uid, "password": PASSWORD})
+            return visitor, {}
+        body = {"identifier": uid, "password": PASSWORD, "transport": how}
+        told = await send(visitor, "POST", "/api/sessions", body)
+        return visitor, {"ticket": told["ticket"]} if how == "bearer" else {}
+
+    for number, how in enumerate(("cookie", "bearer", "jwt")):
+        rose, device = world.visitor(), SoftwareAuthenticator()
+        await rose.sign_up(f"rose{number}")
+        options = (await rose.post(OWN, {"kind": "passkey"})).json()["options"]
+        made = {"kind": "passkey", "credential": device.create(options, ORIGIN)}
+        assert (await rose.post(f"{OWN}/confirm", made)).status_code == 201
+        key = await set_up_app(world, rose)
+        codes = await make_codes(rose)
+        visitor, ticket = await half(f"rose{number}", how)
+        await send(visitor, "POST", f"{STEP}/challenge", {"kind": "passkey", **ticket})
+        await send(visitor, "POST", STEP, {"kind": "totp", "code": app_code(world, key), **ticket})
+        world.clock.advance(30)
+        visitor, ticket = await half(f"rose{number}", how)
+        await send(visitor, "POST", STEP, {"kind": "recovery_code", "code": codes[0], **ticket})
+        visitor, ticket = await half(f"rose{number}", "cookie" if how == "jwt" else how)
+        lost = await send(visitor, "POST", STEP, {"kind": "recovery_code", "code": codes[1], **ticket})
+        ticket = {"ticket": lost["ticket"]} if ticket else {}
+        for kind in ("passkey", "totp"):
+            offer = await send(visitor, "POST", "/api/sessions/enrolment", {"kind": kind, **ticket})
+        confirm = {"kind": "totp", "code": app_code(world, offer["secret"]), **ticket}
+        await send(visitor, "POST", "/api/sessions/enrolment/confirm", confirm)
+        world.clock.advance(30)
+        visitor, ticket = await half(f"rose{number}", how)
+        lost = await send(visitor, "POST", STEP, {"kind": "recovery_code", "code": codes[2], **ticket})
+        ticket = {"ticket": lost["ticket"]} if ticket else {}
+        await send(visitor, "POST", "/api/sessions/enrolment/skip", ticket)
+        await leave_and_come_back(world, send, device, f"rose{number}", how)
+
+
+async def leave_and_come_back(
+    world: World, send: Send, device: SoftwareAuthenticator, uid: str, how: str
+) -> None:  # fmt: skip
+    """An account about to be erased: whoever signs in is asked whether it shall stay."""
+    rose, browser = world.visitor(), world.visitor()
+    assert (await rose.sign_in(uid)).status_code == 201
+    options = (await rose.post(OWN, {"kind": "passkey"})).json()["options"]
+    made = {"kind": "passkey", "credential": device.create(options, ORIGIN)}
+    assert (await rose.post(f"{OWN}/confirm", made)).status_code == 201
+    await send(rose, "DELETE", "/api/users/me", {"password": PASSWORD})
+    options = await send(browser, "POST", "/api/sessions/passkey/options", {})
+    ticket = {}
+    if how == "jwt":
+        await send(browser, "POST", "/api/users/authenticate", {"uid": uid, "password": PASSWORD})
+        asked = (await send(browser, "POST", f"{STEP}/challenge", {"kind": "passkey"}))["options"]
+        await send(browser, "POST", STEP, {"kind": "passkey", "credential": device.get(asked, ORIGIN)})
+    else:
+        body = {"credential": device.get(options, ORIGIN), "transport": how, "next": "/members"}
+        told = await send(browser, "POST", "/api/sessions/passkey", body)
+        ticket = {"ticket": told["ticket"]} if how == "bearer" else {}
+    await send(browser, "POST", "/api/sessions/restoration", ticket)
 
 
 async def contacts(world: World, send: Send, ada: Visitor, eve: Visitor, ada_id: str) -> None:
@@ -297,6 +399,7 @@ async def deletions(world: World, send: Send, ada: Visitor, eve: Visitor, ada_id
     await send(ada, "DELETE", "/api/users/me", {"password": NEW})
     await eve.sign_in("eve", NEW)
     third = await send(program, "POST", "/api/users", {"uid": "third", "name": "Third", "password": NEW})
+    await send(eve, "DELETE", f"/api/users/{third['id']}/authenticators")
     await send(eve, "DELETE", f"/api/users/{third['id']}")
 
 
@@ -335,7 +438,8 @@ async def test_what_is_not_described_is_refused(world: World, described: Describ
             user = await make_admin(world, visitor, f"member-{number}")
         else:
             user = await visitor.sign_up(f"member-{number}")
-        good = {"uid": f"new-{number}", "name": "New", "identifier": f"member-{number}", "email": "new@example.org"}
+        good: dict[str, Any] = {"uid": f"new-{number}", "name": "New", "identifier": f"member-{number}"}
+        good |= {"email": "new@example.org", "credential": {}}
         if operation.path in LINKS:
             good["token"] = await live_token(world, LINKS[operation.path], user["id"])
         body = {name: good.get(name, PASSWORD) for name in schema.get("required", ())}

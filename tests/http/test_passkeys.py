@@ -227,3 +227,13 @@ async def test_kinds_are_offered_with_the_last_used_first_and_recovery_codes_las
     await step(browser, "totp", app_code(world, key))
     _, told = await half_signed_in(world, "ada")
     assert told["kinds"] == ["totp", "passkey", "recovery_code"]
+
+
+async def test_two_tabs_of_a_browser_do_not_get_in_each_others_way(world: World, device: SoftwareAuthenticator) -> None:
+    ada = world.visitor()
+    await ada.sign_up("ada")
+    await add_passkey(ada, device)
+    browser = world.visitor()
+    first = (await browser.http.post(OPTIONS, json={})).json()
+    await browser.http.post(OPTIONS, json={})
+    assert (await browser.http.post(SIGN_IN, json={"credential": device.get(first, ORIGIN)})).status_code == 201

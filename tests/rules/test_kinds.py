@@ -15,13 +15,14 @@ import pytest
 
 from doorward.authenticators import kinds as folder
 from doorward.authenticators.kind import MFA, Computed, Refused, Secret, Sent, Slow, State
-from doorward.authenticators.kinds import kinds, recovery_code, totp
+from doorward.authenticators.kinds import all_kinds, recovery_code, totp
+from doorward.authenticators.kinds.recovery_code import CHARACTERS
 from doorward.kernel.instant import SECOND
 from doorward.ports import Cost
 from tests.support.hostile import hostile_strings
 from tests.support.sources import imported
 
-KINDS = kinds()
+KINDS = all_kinds()
 COMPUTED = {name: kind for name, kind in KINDS.items() if isinstance(kind, Computed)}
 SLOW = {name: kind for name, kind in KINDS.items() if isinstance(kind, Slow)}
 SENT = {name: kind for name, kind in KINDS.items() if isinstance(kind, Sent)}
@@ -99,7 +100,7 @@ def test_a_file_that_is_no_kind_of_its_name_stops_the_start(
     monkeypatch.delitem(sys.modules, f"{folder.__name__}.odd_one", raising=False)
     monkeypatch.setattr(folder, "odd_one", None, raising=False)
     with pytest.raises(TypeError, match=r"odd_one\.py"):
-        inspect.unwrap(kinds)()
+        inspect.unwrap(all_kinds)()
     del sys.modules[f"{folder.__name__}.odd_one"]
 
 
@@ -176,7 +177,9 @@ def test_what_is_not_right_is_refused_and_never_another_error(name: str) -> None
 @pytest.mark.parametrize("name", SLOW)
 def test_nothing_slow_is_done_for_what_cannot_be_right(name: str) -> None:
     sample = SAMPLES[name]()
-    for answer in ("", " ", "0" * 10_000, *hostile_strings()):
+    # One of the hostile strings, "shitake mushrooms", has as many letters as a code and reads as one.
+    impossible = [text for text in hostile_strings() if sum(map(str.isalnum, text)) != CHARACTERS]
+    for answer in ("", " ", "0" * 10_000, *impossible):
         with pytest.raises(Refused):
             SLOW[name].derivation(sample.secret, answer)
 

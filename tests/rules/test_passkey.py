@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from doorward.authenticators.cbor import MAX_DEPTH, NotPlain, end_of_item
 from doorward.authenticators.kind import Passed, Refused
-from doorward.authenticators.kinds import kinds, passkey
+from doorward.authenticators.kinds import all_kinds, passkey
 from doorward.authenticators.kinds.passkey import Registered
 from doorward.authenticators.relying_party import RelyingParty
 from tests.support.software_authenticator import (
@@ -778,7 +778,7 @@ def test_every_known_maker_is_written_as_it_is_looked_up() -> None:
 
 
 def test_passkeys_are_a_kind_that_raises_assurance() -> None:
-    found = kinds()["passkey"]
+    found = all_kinds()["passkey"]
     assert found is passkey.KIND
     assert (found.title, found.per_user, found.raises_assurance) == ("Passkey", 20, True)
 

@@ -30,7 +30,9 @@ _PLACES = {"id": NOBODY, "token": "A" * 43, "code": "invalid"}
 
 def with_every_operation(settings: Settings) -> Settings:
     """The same, with what has to be switched on."""
-    return msgspec.structs.replace(settings, signin=msgspec.structs.replace(settings.signin, email_link=True))
+    factors = msgspec.structs.replace(settings.factors, sms=True, email=True, cool_off=True)
+    signin = msgspec.structs.replace(settings.signin, email_link=True)
+    return msgspec.structs.replace(settings, signin=signin, factors=factors)
 
 
 def route_table(world: World) -> Sequence[Operation]:

@@ -1,6 +1,6 @@
 """What every account page shows around its own matter."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,8 +8,9 @@ from doorward.account.contacts import Contacts
 from doorward.account.phones import Phones
 from doorward.account.steps import Steps
 from doorward.kernel.errors import Problem
+from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
-from doorward.sessions import session_of
+from doorward.sessions import Session, session_of
 from doorward.web.csrf import from_our_page
 from doorward.web.routing import Call
 
@@ -37,18 +38,23 @@ NOTICES: Final[Mapping[str, str]] = {  # shown after a redirect; the query names
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The navigation, and a reminder of an address that nobody has confirmed (UX-33)."""
+    """The navigation, and what a member must not miss: an address to confirm (UX-33), a second step about to be lost.
+
+    `giving_up`: when somebody could get in without the caller's second step, see `signin.CoolOff.pending`.
+    """
 
     contacts: Contacts
     phones: Phones
     steps: Steps
+    giving_up: Callable[[Session], Awaitable[Instant | None]]
 
     async def around(self, call: Call, problem: Problem | None = None) -> dict[str, Any]:
-        """The context of an account page: `notice`, `unconfirmed`, `phones`."""
+        """The context of an account page: `notice`, `unconfirmed`, `phones`, `giving_up`."""
         return {
             "notice": notice(call, problem),
             "unconfirmed": await self.contacts.unconfirmed(session_of(call)),
             "phones": self.phones.offered,
+            "giving_up": await self.giving_up(session_of(call)),
         }
 
 

@@ -17,8 +17,8 @@ from doorward.authenticators import (
     Factors,
     PasswordService,
     Proven,
+    all_kinds,
     has_factor,
-    kinds,
 )
 from doorward.confirmations import holder_of_session
 from doorward.kernel.caller import Caller
@@ -75,7 +75,7 @@ class Steps:
         phone = await self.users.contact(user.id, "phone")
         return Overview(
             bound=bound,
-            offered=[kind for kind in kinds() if self._offers(kind)],
+            offered=[kind for kind in all_kinds() if self._offers(kind)],
             has_password=await self.passwords.has_password(user.id),
             has_factor=has_factor(bound),
             grace_until=await self.factors.grace_until(user),

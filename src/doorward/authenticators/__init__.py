@@ -12,7 +12,7 @@ from doorward.authenticators.factor_store import has_factor as has_factor_column
 from doorward.authenticators.factors import Claimant, Factors, Shown, Standing
 from doorward.authenticators.forms import code_field, new_password_field, password_field, qr_of
 from doorward.authenticators.kind import Bound
-from doorward.authenticators.kinds import kinds
+from doorward.authenticators.kinds import all_kinds
 from doorward.authenticators.model import COMPROMISED, ChangeWanted, KnownDevice
 from doorward.authenticators.notices import SecurityNotices
 from doorward.authenticators.password import PasswordPolicy
@@ -46,10 +46,10 @@ __all__ = [
     "Shown",
     "Standing",
     "Tries",
+    "all_kinds",
     "code_field",
     "has_factor",
     "has_factor_column",
-    "kinds",
     "new_password_field",
     "password_field",
     "qr_of",

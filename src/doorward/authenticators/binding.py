@@ -16,7 +16,7 @@ from doorward.authenticators import factor_store as store
 from doorward.authenticators.challenges import BINDING_SECONDS, Challenges, Waiting
 from doorward.authenticators.factors import NOT_OFFERED, Claimant, Factors, sealed_for
 from doorward.authenticators.kind import MFA, Bound, Refused, Secret, Sent, State
-from doorward.authenticators.kinds import kinds, passkey, recovery_code, totp
+from doorward.authenticators.kinds import all_kinds, passkey, recovery_code, totp
 from doorward.authenticators.policy import PASSKEY, RECOVERY, TOTP, has_factor
 from doorward.kernel.caller import Caller
 from doorward.kernel.devices import describe
@@ -114,7 +114,7 @@ class Binding:
         """What to hand to `navigator.credentials.create`. Raises Conflict when there are too many."""
         user = await self.user(user_id)
         own = [one for one in await self.factors.list_of(user_id) if one.kind == PASSKEY]
-        if len(own) >= kinds()[PASSKEY].per_user:
+        if len(own) >= all_kinds()[PASSKEY].per_user:
             raise Conflict(TOO_MANY, reason="too many passkeys")
         handle = await self.handle_of(user_id)
         nonce = await self.challenges.begin(self._purpose(conditional=conditional), holder, user_id)
@@ -137,11 +137,12 @@ class Binding:
         ask its owner for itself on a device where it is not (UX-27).
         """
         name = None if label is None or label == "" else read_label(label)
-        nonce = await self.challenges.take(self._purpose(conditional=conditional), holder)
         try:
+            answer = passkey.read_credential(credential) if isinstance(credential, str) else credential
+            asked = passkey.challenge_of(answer)
+            nonce = await self.challenges.take(self._purpose(conditional=conditional), holder, asked)
             if nonce is None:
                 raise Refused("no challenge")  # noqa: TRY301  one refusal for all reasons
-            answer = passkey.read_credential(credential) if isinstance(credential, str) else credential
             made = passkey.verify_creation(self.factors.party, nonce, answer, conditional=conditional)
         except Refused as refusal:
             raise Invalid([FieldError("credential", "wrong", PASSKEY_REFUSED)], reason=refusal.reason) from None
@@ -170,7 +171,7 @@ class Binding:
 
     async def prove_sent(self, claimant: Claimant, kind_name: str) -> Proven:
         """A proven number or address becomes a second step; proving it was the proof. Raises Invalid naming `kind`."""
-        kind = kinds().get(kind_name)
+        kind = all_kinds().get(kind_name)
         user = await self.user(claimant.user_id)
         offered = isinstance(kind, Sent) and kind_name in self.factors.policy.offered
         to = await self.db.read(self.users.contact_of(user.id, kind.channel)) if isinstance(kind, Sent) else None
@@ -202,7 +203,7 @@ class Binding:
             await self._check_copied(waiting.content, state, code)
         elif not kept:
             raise Invalid([FieldError("kept", "required", _TICK_OR_CODE)])
-        return Proven(RECOVERY, kinds()[RECOVERY].title, waiting.content, state, (), step=False, waiting=waiting)
+        return Proven(RECOVERY, all_kinds()[RECOVERY].title, waiting.content, state, (), step=False, waiting=waiting)
 
     async def _check_copied(self, secret: Secret, state: State, code: str) -> None:
         try:
@@ -228,7 +229,7 @@ class Binding:
             raise Invalid([FieldError("credential", "known", PASSKEY_KNOWN)], reason="credential id is registered")
         bound_id = new_id(now)
         yield from store.insert_authenticator(self._row(bound_id, user_id, proven, now))
-        counts = proven.step and kinds()[proven.kind].raises_assurance
+        counts = proven.step and all_kinds()[proven.kind].raises_assurance
         if counts:  # whatever else one binds prolongs no days of grace
             yield from store.delete_grace(user_id)
         yield from self._record(user_id, proven.kind, "bound", caller)
@@ -236,12 +237,12 @@ class Binding:
         if proven.kind == RECOVERY:
             yield from self.factors.notices.recovery_codes_made(user, device, now)
         else:
-            title = kinds()[proven.kind].title
+            title = all_kinds()[proven.kind].title
             yield from self.factors.notices.factor_added(user, title, proven.label, device, now)
         return bound_id, counts and not has_factor(before)
 
     def _make_room(self, user_id: str, proven: Proven, before: Sequence[Bound]) -> Work[None]:
-        per_user = kinds()[proven.kind].per_user
+        per_user = all_kinds()[proven.kind].per_user
         if per_user == 1:
             yield from store.delete_of_kind(user_id, proven.kind)
         elif sum(one.kind == proven.kind for one in before) >= per_user:
@@ -293,7 +294,7 @@ class Binding:
     def remove_of_kind(self, user: User, kind: str, caller: Caller, now: Instant) -> Work[None]:
         """Forget what a user has of one kind, if anything: what it depends on is gone."""
         if (yield from store.delete_of_kind(user.id, kind)):
-            yield from self._told_of_removal(user, [(kind, kinds()[kind].title)], caller, now)
+            yield from self._told_of_removal(user, [(kind, all_kinds()[kind].title)], caller, now)
 
     def remove_since(self, user_id: str, since: Instant, caller: Caller, now: Instant) -> Work[None]:
         """Forget what was bound at `since` or later: whoever bound it may not have been the owner."""
@@ -306,7 +307,6 @@ class Binding:
         """Forget everything a user has bound, recovery codes included; how many. The user is told."""
         user = yield from self.users.locked(user_id)
         removed = yield from store.delete_since(user_id, 0)
-        yield from store.delete_challenges(user_id)
         yield from store.delete_grace(user_id)
         yield from self.audit.record(
             Event.AUTHZ_CHANGE, Outcome.SUCCESS, caller, user_id=user_id, actor_id=actor_id,
@@ -320,7 +320,7 @@ class Binding:
     ) -> Work[None]:
         for kind, label in removed:
             yield from self._record(user.id, kind, "removed", caller)
-            title = kinds()[kind].title
+            title = all_kinds()[kind].title
             yield from self.factors.notices.factor_removed(user, title, label, describe(caller.user_agent), now)
 
     # Shared -----------------------------------------------------------------------------------------------------

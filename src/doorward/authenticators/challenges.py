@@ -1,9 +1,11 @@
 """What was asked of one holder and is answered at most once: nonces of passkeys, and what waits to be bound."""
 
+import hmac
 import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from doorward.authenticators import factor_store as store
@@ -15,6 +17,7 @@ from doorward.sql import Work
 SECONDS: Final = 300  # C29: five minutes for a passkey
 BINDING_SECONDS: Final = 900  # to find the telephone and to install an app
 NONCE_BYTES: Final = 32
+SIDE_BY_SIDE: Final = 8
 _NONCE: Final = "nonce"
 
 
@@ -29,29 +32,40 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Challenges:
-    """Challenges by purpose and holder: a newer one takes the place of the one before it."""
+    """Challenges by purpose and holder."""
 
     db: Database
     clock: Clock
     sealer: Sealer
 
     async def begin(self, purpose: str, holder: bytes, user_id: str | None) -> bytes:
-        """Make a nonce of 256 random bits (WebAuthn §13.4.3 asks for 128) that `holder` answers within 5 minutes."""
+        """Make a nonce of 256 random bits (WebAuthn §13.4.3 asks for 128) that `holder` answers within 5 minutes.
+
+        A browser asks in each of its tabs, so the last few of a holder count side by side (ASVS 6.7.2).
+        """
         nonce = secrets.token_bytes(NONCE_BYTES)
-        await self.keep(purpose, holder, user_id, {_NONCE: nonce.hex()}, SECONDS)
+        await self.keep(purpose, holder, user_id, {_NONCE: nonce.hex()}, SECONDS, side_by_side=SIDE_BY_SIDE)
         return nonce
 
-    async def take(self, purpose: str, holder: bytes) -> bytes | None:
-        """Use the nonce up and return it; None when there is none, or somebody was quicker."""
-        waiting = await self.find(purpose, holder)
-        if waiting is None or not await self.db.write(lambda: store.delete_challenge(waiting.id)):
-            return None
-        return bytes.fromhex(waiting.content[_NONCE])
+    async def take(self, purpose: str, holder: bytes, nonce: bytes) -> bytes | None:
+        """Use this nonce up and return it; None when it was not asked of `holder`, or somebody was quicker."""
+        for waiting in await self._list(purpose, holder):
+            kept = bytes.fromhex(waiting.content[_NONCE])
+            if hmac.compare_digest(kept, nonce):
+                return kept if await self.db.write(partial(store.delete_challenge, waiting.id)) else None
+        return None
 
     async def keep(
-        self, purpose: str, holder: bytes, user_id: str | None, content: Mapping[str, Any], seconds: int
+        self,
+        purpose: str,
+        holder: bytes,
+        user_id: str | None,
+        content: Mapping[str, Any],
+        seconds: int,
+        *,
+        side_by_side: int = 1,
     ) -> None:
-        """Keep something, sealed, until `holder` comes back with an answer."""
+        """Keep something, sealed, until `holder` comes back with an answer; the latest `side_by_side` of them."""
         now = self.clock.now()
         challenge_id = new_id(now)
         sealed = self.sealer.seal(json.dumps(content, separators=(",", ":")).encode(), _sealed_for(challenge_id))
@@ -64,15 +78,18 @@ class Challenges:
             "created_at": now,
             "expires_at": now + seconds * SECOND,
         }
-        await self.db.write(lambda: store.insert_challenge(row))
+        await self.db.write(lambda: store.insert_challenge(row, side_by_side))
 
     async def find(self, purpose: str, holder: bytes) -> Waiting | None:
         """What `holder` was asked and can still answer. Uses nothing up."""
-        found = await self.db.read(store.find_challenge(holder, purpose, self.clock.now()))
-        if found is None:
-            return None
-        challenge_id, user_id, sealed, _ = found
-        return Waiting(challenge_id, user_id, json.loads(self.sealer.open(sealed, _sealed_for(challenge_id))))
+        return next(iter(await self._list(purpose, holder)), None)
+
+    async def _list(self, purpose: str, holder: bytes) -> list[Waiting]:
+        found = await self.db.read(store.list_challenges(holder, purpose, self.clock.now()))
+        return [
+            Waiting(challenge_id, user_id, json.loads(self.sealer.open(sealed, _sealed_for(challenge_id))))
+            for challenge_id, user_id, sealed in found
+        ]
 
     def use(self, waiting: Waiting) -> Work[bool]:
         """Use one up inside the transaction that acts on it; True for exactly one caller."""

@@ -73,22 +73,28 @@ _INSERT_HANDLE = Statement(
 _INSERT_CHALLENGE = Statement(
     insert(challenge).values({column.name: bindparam(column.name) for column in challenge.columns})
 )
-_FIND_CHALLENGE = Statement(
-    select(challenge.c.id, challenge.c.user_id, challenge.c.content_sealed, challenge.c.expires_at)
+_LIST_CHALLENGES = Statement(
+    select(challenge.c.id, challenge.c.user_id, challenge.c.content_sealed)
     .where(
         challenge.c.holder_digest == bindparam("holder"),
         challenge.c.purpose == bindparam("purpose"),
         challenge.c.expires_at > bindparam("now"),
     )
     .order_by(challenge.c.created_at.desc(), challenge.c.id.desc())
-    .limit(1)
 )
 _DELETE_CHALLENGE = Statement(
     delete(challenge).where(challenge.c.id == bindparam("challenge_id")).returning(challenge.c.id)
 )
-_DELETE_OF_HOLDER = Statement(
+_DELETE_BEYOND = Statement(
     delete(challenge).where(
-        challenge.c.holder_digest == bindparam("holder"), challenge.c.purpose == bindparam("purpose")
+        challenge.c.id.in_(
+            select(challenge.c.id)
+            .where(challenge.c.holder_digest == bindparam("holder"), challenge.c.purpose == bindparam("purpose"))
+            .order_by(challenge.c.created_at.desc(), challenge.c.id.desc())
+            .limit(1000)
+            .offset(bindparam("keep"))
+            .scalar_subquery()
+        )
     )
 )
 _DELETE_OF_USER = Statement(delete(challenge).where(challenge.c.user_id == bindparam("owner")))
@@ -179,16 +185,16 @@ def insert_handle(user_id: str, handle: bytes) -> Work[bytes]:
     return bytes(rows[0][0])
 
 
-def insert_challenge(row: Mapping[str, Any]) -> Work[None]:
-    """Keep what was asked of a holder; what was asked for the same purpose before is void."""
-    yield _DELETE_OF_HOLDER(holder=row["holder_digest"], purpose=row["purpose"])
+def insert_challenge(row: Mapping[str, Any], keep: int) -> Work[None]:
+    """Keep what was asked of a holder; of what was asked for the same purpose the latest `keep` go on, this one too."""
+    yield _DELETE_BEYOND(holder=row["holder_digest"], purpose=row["purpose"], keep=keep - 1)
     yield _INSERT_CHALLENGE(**row)
 
 
-def find_challenge(holder: bytes, purpose: str, now: Instant) -> Work[tuple[str, str | None, bytes, Instant] | None]:
-    """What a holder was asked and can still answer: (id, user_id, sealed content, expires_at)."""
-    rows = yield _FIND_CHALLENGE(holder=holder, purpose=purpose, now=now)
-    return (str(rows[0][0]), rows[0][1], bytes(rows[0][2]), int(rows[0][3])) if rows else None
+def list_challenges(holder: bytes, purpose: str, now: Instant) -> Work[list[tuple[str, str | None, bytes]]]:
+    """What a holder was asked and can still answer, the latest first: (id, user_id, sealed content)."""
+    rows = yield _LIST_CHALLENGES(holder=holder, purpose=purpose, now=now)
+    return [(str(row[0]), row[1], bytes(row[2])) for row in rows]
 
 
 def delete_challenge(challenge_id: str) -> Work[bool]:

@@ -14,7 +14,7 @@ from doorward.audit import AuditTrail, Event, Outcome, Payload
 from doorward.authenticators import factor_store as store
 from doorward.authenticators.challenges import Challenges
 from doorward.authenticators.kind import MFA, Bound, Computed, Passed, Refused, Sent, Slow
-from doorward.authenticators.kinds import kinds, passkey, recovery_code
+from doorward.authenticators.kinds import all_kinds, passkey, recovery_code
 from doorward.authenticators.kinds.passkey import Verification
 from doorward.authenticators.model import KnownDevice
 from doorward.authenticators.notices import SecurityNotices
@@ -170,7 +170,7 @@ class Factors:
         return tuple(sorted(found, key=lambda kind: (kind == RECOVERY, -found[kind], kind != PASSKEY, kind)))
 
     def _works(self, user: User, one: Bound) -> Work[bool]:
-        kind = kinds()[one.kind]
+        kind = all_kinds()[one.kind]
         if one.kind == RECOVERY:
             return recovery_code.left(one.state) > 0
         if not isinstance(kind, Sent):
@@ -212,7 +212,7 @@ class Factors:
         A newer code makes the older one void and keeps the wrong tries counted (C14, C17). Raises Invalid naming
         `kind`, RateLimited, Unavailable.
         """
-        kind = kinds().get(kind_name)
+        kind = all_kinds().get(kind_name)
         user = await self._user(claimant.user_id)
         bound = [one for one in await self.list_of(user.id) if one.kind == kind_name]
         to = await self.db.read(self._destination(user, kind)) if isinstance(kind, Sent) and bound else None
@@ -268,7 +268,7 @@ class Factors:
         `answer`: text, or for a passkey what the browser gave. Raises Invalid naming `code` or `credential`, the same
         for every reason, after its audit row is durable; RateLimited; Unavailable.
         """
-        kind = kinds().get(kind_name)
+        kind = all_kinds().get(kind_name)
         if isinstance(kind, Sent | Computed):
             if not isinstance(answer, str) or not answer.strip():
                 raise Invalid([FieldError("code", "required", _NO_CODE)])
@@ -281,19 +281,18 @@ class Factors:
         passed = await self._own_passkey(claimant, STEP, answer, caller, beside_another=True)
         return Shown(PASSKEY, tuple(dict.fromkeys((*passed.amr, MFA))))
 
-    async def verify_alone(self, claimant: Claimant, credential: object, caller: Caller, shown: Sequence[str]) -> Shown:
+    async def verify_alone(
+        self, claimant: Claimant, credential: object, caller: Caller, *, beside_another: bool
+    ) -> Shown:
         """The same for a passkey that is all that is shown: the device has to have checked its user (C30).
 
-        `shown`: what the session began with, which is another factor unless it was a passkey as well.
+        `beside_another`: whether the session that it is shown in began with something else than this passkey.
         """
-        beside_another = not passkey.is_shown(shown)
-        return Shown(
-            PASSKEY,
-            (await self._own_passkey(claimant, ALONE, credential, caller, beside_another=beside_another)).amr,
-        )
+        passed = await self._own_passkey(claimant, ALONE, credential, caller, beside_another=beside_another)
+        return Shown(PASSKEY, passed.amr)
 
     async def _own_passkey(
-        self, claimant: Claimant, purpose: str, credential: object, caller: Caller, *, beside_another: bool
+        self, claimant: Claimant, purpose: str, credential: object, caller: Caller, *, beside_another: bool = True
     ) -> Passed:
         async with await self.tries.admit(FACTOR, caller) as admission:
             _, passed = await self._check_passkey(
@@ -389,16 +388,22 @@ class Factors:
             yield from self._record(Event.USER_UPDATED, Outcome.SUCCESS, one.user_id, one.kind, "used", caller)
 
     async def _check_passkey(
-        self, holder: bytes, purpose: str, credential: object, user_id: str | None, caller: Caller,
-        *, beside_another: bool,
-    ) -> tuple[User, Passed]:  # fmt: skip
+        self,
+        holder: bytes,
+        purpose: str,
+        credential: object,
+        user_id: str | None,
+        caller: Caller,
+        *,
+        beside_another: bool = False,
+    ) -> tuple[User, Passed]:
         """Use up the challenge first: whatever comes of it, it is asked once (C29)."""
-        nonce = await self.challenges.take(purpose, holder)
         owner: str | None = user_id
         try:
+            answer = passkey.read_credential(credential) if isinstance(credential, str) else credential
+            nonce = await self.challenges.take(purpose, holder, passkey.challenge_of(answer))
             if nonce is None:
                 raise Refused("no challenge")  # noqa: TRY301  one refusal for all reasons
-            answer = passkey.read_credential(credential) if isinstance(credential, str) else credential
             row = await self.db.read(store.find_by_lookup(passkey.lookup(passkey.credential_id_of(answer))))
             if row is None:
                 raise _unknown(purpose)
@@ -441,7 +446,7 @@ class Factors:
             user = yield from self.users.locked(claimant.user_id)
             # The first is a slip of the fingers; who goes on may know the password (C28).
             if failures == self.tries.limits.account.free_failures - 1:
-                title = kinds()[kind].title
+                title = all_kinds()[kind].title
                 yield from self.notices.factor_failed(user, title, describe(caller.user_agent), now)
 
         await self.db.write(work)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from doorward.authenticators.kind import Bound
-from doorward.authenticators.kinds import kinds, recovery_code
+from doorward.authenticators.kinds import all_kinds, recovery_code
 from doorward.kernel.instant import Instant
 
 Required: TypeAlias = Literal["optional", "admins", "all"]
@@ -23,6 +23,11 @@ class FactorPolicy:
     grace: Instant
     offered: frozenset[str]
 
+    @property
+    def at_once(self) -> bool:
+        """Whether somebody may have to set one up before their first session."""
+        return self.required != "optional" and self.grace == 0
+
     def wants(self, roles: Collection[str]) -> bool:
         """Whether somebody with these roles has to have a second factor."""
         return self.required == "all" or (self.required == "admins" and _ADMIN in roles)
@@ -30,7 +35,7 @@ class FactorPolicy:
 
 def counts(bound: Bound) -> bool:
     """Whether it is a second factor: with it a password alone opens nothing, and with it the policy is met."""
-    return bound.step and kinds()[bound.kind].raises_assurance
+    return bound.step and all_kinds()[bound.kind].raises_assurance
 
 
 def has_factor(bound: Sequence[Bound]) -> bool:

@@ -23,7 +23,7 @@ from doorward.authenticators import (
     has_factor,
 )
 from doorward.confirmations import holder_of_session
-from doorward.kernel.assurance import Proof
+from doorward.kernel.assurance import MFA, Proof
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound, NotSignedIn
 from doorward.kernel.instant import Instant
@@ -270,7 +270,8 @@ class SecondStep:
 
         `path`: where a page goes on. Raises Invalid naming `credential`, RateLimited, Unavailable.
         """
-        shown = await self.factors.verify_alone(claimant_of(session), credential, caller, session.amr)
+        beside = not {"pwd", "otp", MFA}.isdisjoint(session.amr)
+        shown = await self.factors.verify_alone(claimant_of(session), credential, caller, beside_another=beside)
         proof = Proof(shown.amr, self.clock.now())
 
         def work() -> Work[Renewed | NeedsStep]:

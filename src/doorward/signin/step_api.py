@@ -185,7 +185,7 @@ class StepApi:
         """Ask."""
         if call.body:
             raise Invalid([FieldError(name[:80], "unknown_field", UNKNOWN) for name in call.body])
-        cookie = new_token()
+        cookie = call.cookies.get(self.gate.cookies.passkey) or new_token()  # one for all tabs of a browser
         response = json_response(await self.second.ask_anybody(cookie, call.caller))
         self.gate.cookies.put(response, self.gate.cookies.passkey, cookie, PASSKEY_SECONDS)
         return response

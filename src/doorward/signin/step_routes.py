@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from doorward.authenticators import PASSKEY, RECOVERY, TOTP, code_field, kinds, qr_of
+from doorward.authenticators import PASSKEY, RECOVERY, TOTP, all_kinds, code_field, qr_of
 from doorward.kernel.errors import NotSignedIn, Problem
 from doorward.kernel.msgid import msgid
 from doorward.sessions import STEP_PAGE, Owes, SessionCookies, Ticket
@@ -95,7 +95,7 @@ class StepRoutes:
             sends=kind in {"sms_code", "email_code"},
             sent_to=_in_part(sent[1]) if sent is not None and is_sent else None,
             code_until=sent[2] if sent is not None and is_sent else 0,
-            others=[(name, kinds()[name].title) for name in names if name != kind],
+            others=[(name, all_kinds()[name].title) for name in names if name != kind],
             reauthenticates=ticket.reauthenticates,
             offers_recovery=RECOVERY in names,
         )
@@ -124,7 +124,7 @@ class StepRoutes:
         return self.gate.render(
             call,
             "lost.html",
-            others=[(name, kinds()[name].title) for name in names],
+            others=[(name, all_kinds()[name].title) for name in names],
             cool_off=self.cool_off.enabled and not ticket.reauthenticates,
             helps=self.support,
         )

@@ -62,7 +62,7 @@ class InvitationRoutes:
                 claimant=True,
                 session=True,
                 answers={
-                    200: Answer("Created; something is owed before a session begins", NEXT_STEP),
+                    **self._owed(),
                     201: Answer("Created and signed in by cookie", self.schema.json_schema("user")),
                     **problems(400, 413, 415, 503),
                 },
@@ -150,6 +150,11 @@ class InvitationRoutes:
         if errors or not isinstance(address, str):
             raise Invalid(errors)
         return address, roles
+
+    def _owed(self) -> dict[int, Answer]:
+        if not self.invitations.sessions.factors.policy.at_once:
+            return {}
+        return {200: Answer("Created; a second factor is owed before a session begins", NEXT_STEP)}
 
     @property
     def _accepted(self) -> Mapping[str, Any]:

@@ -155,8 +155,8 @@ class SignUpRoutes:
 
     def _answer(self) -> dict[int, Answer]:
         if self.by_email is None:
-            return {
-                200: Answer("Created; something is owed before a session begins", NEXT_STEP),
-                201: Answer("Created and signed in by cookie", self.schema.json_schema("user")),
-            }
+            created = {201: Answer("Created and signed in by cookie", self.schema.json_schema("user"))}
+            if self.sign_up.sessions.factors.policy.at_once:
+                return {200: Answer("Created; a second factor is owed before a session begins", NEXT_STEP), **created}
+            return created
         return {202: Answer("A link and a code are on their way", record({"message": STRING}))}

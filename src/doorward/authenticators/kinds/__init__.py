@@ -9,7 +9,7 @@ from doorward.authenticators.kind import Kind
 
 
 @cache
-def kinds() -> Mapping[str, Kind]:
+def all_kinds() -> Mapping[str, Kind]:
     """The kinds by name. Raises TypeError for a file whose KIND is none, or is not named for its file."""
     found: dict[str, Kind] = {}
     for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):

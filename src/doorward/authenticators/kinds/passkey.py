@@ -149,6 +149,16 @@ def read_credential(text: str) -> Json:
         raise Refused("answer is not JSON") from error
 
 
+def challenge_of(credential: object) -> bytes:
+    """Which challenge an answer says it is to, to be used up before anything is verified. Raises Refused."""
+    response = json_object(json_object(credential).get("response"))
+    client_data = read_bytes(response, "clientDataJSON", MAX_CLIENT_DATA_BYTES)
+    try:
+        return read_bytes(json_object(loads(client_data)), "challenge", MAX_CLIENT_DATA_BYTES)
+    except Malformed as error:
+        raise Refused("client data is not JSON") from error
+
+
 def credential_id_of(credential: object) -> bytes:
     """Which passkey an answer says it is from. Raises Refused."""
     members = json_object(credential)
