@@ -54,14 +54,15 @@ class Account:
     async def delete(self, session: Session, user_id: str, password: str | None, caller: Caller) -> None:
         """Erase a user and all that hangs on them.
 
-        The owner needs a password given now or within ten minutes, an administrator a fresh authentication. Raises
+        The owner needs a password given now or within ten minutes, whoever has a second factor, and an administrator, a
+        fresh authentication. Raises
         ReauthenticationNeeded, InvalidCredentials, Forbidden, NotFound, Conflict (the last administrator).
         """
         await check_owner(self.refusals, session, user_id, caller, "delete")
+        if password is None or session.has_factor:  # for whom a password alone is not enough (C26)
+            session.require_fresh(self.clock.now())
         if password is not None:
             await self._verify(session, password, caller)
-        else:
-            session.require_fresh(self.clock.now())
         await self.users.delete(user_id, session.user_id, caller)
 
     async def delete_with_password(self, session: Session, password: str, caller: Caller) -> None:

@@ -82,7 +82,8 @@ class StepsApi:
             own("POST", f"{OWN}/confirm", self.post_confirm, "Prove it and turn it on", confirm, bound,
                 f"{_FRESH} totp: `code` of the app; passkey: `credential`; recovery_code: `kept` or one of them as "
                 "`code`; sms_code and email_code need nothing more than what is proven. The first second factor ends "
-                "your other sessions; the session rises to it and gets a new secret.", session=True),
+                "your other sessions; the session rises to it and gets a new secret. It ends, too, where nothing was "
+                "shown just now (sms_code): sign in with it.", session=True),
             own("POST", f"{OWN}/upgrade/options", self.post_upgrade_options, "Offer a passkey after a password",
                 record({}, strict=True), {200: Answer("For the browser", _OPTIONS), **problems(401, 403, 409)},
                 "For `navigator.credentials.create` with `mediation: conditional`."),

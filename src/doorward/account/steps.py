@@ -22,7 +22,7 @@ from doorward.authenticators import (
 )
 from doorward.confirmations import holder_of_session
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import FieldError, Invalid
+from doorward.kernel.errors import FieldError, Forbidden, Invalid
 from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database
@@ -155,11 +155,14 @@ class Steps:
             yield from self.users.locked(session.user_id)
             yield from self.sessions.require_live(session)
             bound_id, is_first = yield from self.binding.bind(session.user_id, proven, caller, now)
+            rises = proven.step and bool(proven.amr)
             if is_first:
-                # They began with a password alone, which is not enough any more (ASVS 7.4.3).
-                yield from self.sessions.end_all(session.user_id, caller, now, kept=session.id)
+                # They began with a password alone, which is not enough any more (ASVS 7.4.3). So did this one, and a
+                # number that was proven some time ago does not lift it.
+                kept = session.id if rises or session.aal > 1 else ""
+                yield from self.sessions.end_all(session.user_id, caller, now, kept=kept)
             token = None
-            if proven.step and proven.amr:
+            if rises:
                 # What was just shown is a factor more: the session rises, and so its secret changes (ASVS 7.2.4).
                 amr = tuple(dict.fromkeys((*session.amr, *proven.amr)))
                 token = yield from self.sessions.rotate(session, caller, now, amr)
@@ -201,6 +204,8 @@ class Steps:
         """
         await check_owner(self.refusals, session, user_id, caller, "reset authenticators of")
         session.require_fresh(self.clock.now())
+        if user_id == session.user_id:  # who has them removes one by one, and keeps the last that they have to have
+            raise Forbidden(reason="one's own")
         return await self.reset_for(user_id, session.user_id, caller)
 
     async def reset_for(self, user_id: str, actor_id: str | None, caller: Caller) -> int:

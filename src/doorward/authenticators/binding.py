@@ -229,7 +229,9 @@ class Binding:
             raise Invalid([FieldError("credential", "known", PASSKEY_KNOWN)], reason="credential id is registered")
         bound_id = new_id(now)
         yield from store.insert_authenticator(self._row(bound_id, user_id, proven, now))
-        yield from store.delete_grace(user_id)
+        counts = proven.step and all_kinds()[proven.kind].raises_assurance
+        if counts:  # whatever else one binds prolongs no days of grace
+            yield from store.delete_grace(user_id)
         yield from self._record(user_id, proven.kind, "bound", caller)
         device = describe(caller.user_agent)
         if proven.kind == RECOVERY:
@@ -237,8 +239,7 @@ class Binding:
         else:
             title = all_kinds()[proven.kind].title
             yield from self.factors.notices.factor_added(user, title, proven.label, device, now)
-        is_first = proven.step and all_kinds()[proven.kind].raises_assurance and not has_factor(before)
-        return bound_id, is_first
+        return bound_id, counts and not has_factor(before)
 
     def _make_room(self, user_id: str, proven: Proven, before: Sequence[Bound]) -> Work[None]:
         per_user = all_kinds()[proven.kind].per_user

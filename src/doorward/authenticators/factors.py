@@ -127,7 +127,7 @@ class Factors:
         """
         user = yield from self.users.locked(user_id)
         bound = yield from self.bound(user_id)
-        names = yield from self.usable(user, bound)
+        names = yield from self.usable(user, bound, proof.amr)
         owes = yield from self._owed(user, bound, proof)
         return Standing(user, names, owes, has_factor(bound))
 
@@ -156,10 +156,15 @@ class Factors:
         since = await self.db.read(store.find_grace(user.id))
         return (self.clock.now() if since is None else since) + self.policy.grace
 
-    def usable(self, user: User, bound: Sequence[Bound]) -> Work[tuple[str, ...]]:
-        """The kinds that would do at this moment, the one used last first; recovery codes come last."""
+    def usable(self, user: User, bound: Sequence[Bound], shown: Sequence[str]) -> Work[tuple[str, ...]]:
+        """The kinds that would do at this moment, the one used last first; recovery codes come last.
+
+        `shown`: the methods that were shown before; to one passkey another adds nothing.
+        """
         found: dict[str, Instant] = {}
         for one in bound:
+            if one.kind == PASSKEY and passkey.is_shown(shown):
+                continue
             if (yield from self._works(user, one)):
                 found[one.kind] = max(found.get(one.kind, 0), one.last_used_at or 0)
         return tuple(sorted(found, key=lambda kind: (kind == RECOVERY, -found[kind], kind != PASSKEY, kind)))
@@ -217,7 +222,7 @@ class Factors:
         async with AsyncExitStack() as places:
             device = None if claimant.device is None else claimant.device.id
             by_mail = kind.channel == "email"
-            place = self.sends.mail(FACTOR, to, caller, device) if by_mail else self.sends.text(to, caller)
+            place = self.sends.mail(FACTOR, to, caller, device) if by_mail else self.sends.text(to, caller, device)
             await places.enter_async_context(await place)
 
             def work() -> Work[None]:
@@ -255,8 +260,10 @@ class Factors:
 
     # Verifying --------------------------------------------------------------------------------------------------
 
-    async def verify(self, claimant: Claimant, kind_name: str, answer: object, caller: Caller) -> Shown:
-        """Tell whether an answer counts, and spend it.
+    async def verify(
+        self, claimant: Claimant, kind_name: str, answer: object, caller: Caller, shown: Sequence[str]
+    ) -> Shown:
+        """Tell whether an answer counts beside what was `shown` before, and spend it.
 
         `answer`: text, or for a passkey what the browser gave. Raises Invalid naming `code` or `credential`, the same
         for every reason, after its audit row is durable; RateLimited; Unavailable.
@@ -268,7 +275,10 @@ class Factors:
             return await self._counted(claimant, kind, answer, caller)
         if kind_name != PASSKEY:
             raise Invalid([FieldError("kind", "not_offered", NOT_OFFERED)], reason="no such kind")
-        passed = await self._own_passkey(claimant, STEP, answer, caller)
+        if passkey.is_shown(shown):
+            # Whoever found a key has shown it already; the same thing twice is not two things.
+            raise Invalid([FieldError("kind", "not_offered", NOT_OFFERED)], reason="a passkey was shown already")
+        passed = await self._own_passkey(claimant, STEP, answer, caller, beside_another=True)
         return Shown(PASSKEY, tuple(dict.fromkeys((*passed.amr, MFA))))
 
     async def verify_alone(
@@ -297,7 +307,7 @@ class Factors:
         Raises Invalid naming `credential`, RateLimited, Unavailable.
         """
         async with await self.tries.admit(FACTOR, caller) as admission:
-            user, passed = await self._check_passkey(holder, SIGN_IN, credential, None, caller)
+            user, passed = await self._check_passkey(holder, SIGN_IN, credential, None, caller, beside_another=False)
             admission.succeeded()
         return user, Shown(PASSKEY, passed.amr)
 
@@ -345,14 +355,18 @@ class Factors:
         if found is not None and (found.payload.get("kind") != kind.name or found.user_id != claimant.user_id):
             found = None
         try:
-            right = await self.confirmations.check_code(found, answer, caller)
+            right = await self.confirmations.compare_code(found, answer, caller)
             now = self.clock.now()
 
             def work() -> Work[None]:
+                user = yield from self.users.locked(claimant.user_id)
                 yield from self.confirmations.use(right, now)
-                for one in (yield from self.bound(claimant.user_id)):
-                    if one.kind == kind.name:
-                        yield from self._spend(one, Passed(one.state, kind.amr), now, caller)
+                # It was sent a while ago: what was removed since, or is somebody else's by now, shows nothing.
+                bound = [one for one in (yield from self.bound(user.id)) if one.kind == kind.name]
+                if not bound or right.target != (yield from self._destination(user, kind)):
+                    raise Refused("not bound any more, or sent elsewhere by now")
+                for one in bound:
+                    yield from self._spend(one, Passed(one.state, kind.amr), now, caller)
 
             await self.db.write(work)
         except Invalid as wrong:

@@ -32,9 +32,13 @@ class SendLimits:
         recipient = f"{purpose} {whose}"
         return await self._admit(MAIL, caller, {"recipient": recipient})
 
-    async def text(self, number: str, caller: Caller) -> Admission:
-        """Take a place for a text message to a number in E.164. Raises RateLimited, Unavailable."""
-        return await self._admit(SMS, caller, {"recipient": number, "prefix": number[:-_OPERATOR_DIGITS]})
+    async def text(self, number: str, caller: Caller, device_id: str | None = None) -> Admission:
+        """Take a place for a text message to a number in E.164. Raises RateLimited, Unavailable.
+
+        `device_id`: as in `mail`; the places of the operator's range and of everybody count all the same.
+        """
+        recipient = number if device_id is None else f"device:{device_id}"
+        return await self._admit(SMS, caller, {"recipient": recipient, "prefix": number[:-_OPERATOR_DIGITS]})
 
     async def of_account(self, user_id: str, caller: Caller) -> Admission:
         """Take a place for a message that a member has us send wherever they like. Raises RateLimited, Unavailable."""

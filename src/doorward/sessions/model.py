@@ -14,7 +14,7 @@ Owes: TypeAlias = Literal["authenticator", "enrolment", "restoration"]
 MAX_SESSIONS = 50  # a user, the oldest ends (C37)
 FRESH_SECONDS = 600  # how old an authentication may be for a sensitive step (C26)
 TICKET_SECONDS = 600  # for the second step (C17, C18)
-MAX_TICKETS = 20  # a user, the oldest end
+MAX_TICKETS = 20  # of a user's in one session, on one known device, or elsewhere; the oldest end
 
 
 @dataclass(frozen=True, slots=True)

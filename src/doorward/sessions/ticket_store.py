@@ -1,6 +1,7 @@
 """SQL of half signed-in states: tables ticket and kept_form."""
 
 import json
+from collections import Counter
 from typing import cast
 
 from sqlalchemy import bindparam as p
@@ -27,18 +28,10 @@ _INSERT = Statement(insert(ticket).values({column.name: p(column.name) for colum
 _FIND = Statement(select(*_COLUMNS).where(ticket.c.token_digest == p("digest"), ticket.c.expires_at > p("now")))
 _DELETE = Statement(delete(ticket).where(ticket.c.id == p("ticket_id")).returning(ticket.c.id))
 _DELETE_OF_USER = Statement(delete(ticket).where(ticket.c.user_id == p("owner")))
-_DELETE_BEYOND = Statement(
-    delete(ticket).where(
-        ticket.c.user_id == p("owner"),
-        ticket.c.id.in_(
-            select(ticket.c.id)
-            .where(ticket.c.user_id == p("owner"))
-            .order_by(ticket.c.created_at.desc(), ticket.c.id.desc())
-            .limit(1000)
-            .offset(p("keep"))
-            .scalar_subquery()
-        ),
-    )
+_LIST_OF_USER = Statement(
+    select(ticket.c.id, ticket.c.session_id, ticket.c.context)
+    .where(ticket.c.user_id == p("owner"))
+    .order_by(ticket.c.created_at.desc(), ticket.c.id.desc())
 )
 _DELETE_EXPIRED = Statement(
     delete(ticket)
@@ -114,8 +107,16 @@ def delete_tickets(owner: str) -> Work[None]:
 
 
 def delete_tickets_beyond(owner: str, keep: int) -> Work[None]:
-    """End the oldest ones beyond `keep`."""
-    yield _DELETE_BEYOND(owner=owner, keep=keep)
+    """End the oldest beyond `keep` of each session, of each known device and of all other browsers together.
+
+    A thief of the password, who opens one after the other, ends none in a browser that its owner has used before.
+    """
+    seen: Counter[str] = Counter()
+    for ticket_id, session_id, context in (yield _LIST_OF_USER(owner=owner)):
+        whose = session_id or json.loads(context)["device_id"] or ""
+        seen[whose] += 1
+        if seen[whose] > keep:
+            yield _DELETE(ticket_id=ticket_id)
 
 
 def delete_expired_tickets(now: Instant) -> Work[int]:

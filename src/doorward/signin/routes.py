@@ -223,7 +223,7 @@ class SignInRoutes:
         session, target = session_of(call), local_path(call.form_text("next"), "/account")
         done: Renewed | NeedsStep
         if credential := call.form_text("credential"):
-            done = await self.second.reauthenticate(session, credential, call.caller)
+            done = await self.second.reauthenticate(session, credential, call.caller, target)
         else:
             password = decode_password({"password": call.form_text("password")})
             done = await self.sign_in.reauthenticate(session, password, call.caller, target)
@@ -239,7 +239,12 @@ class SignInRoutes:
         if kept is None:
             return redirect("/account")
         path, sealed = kept
-        return self.gate.render(call, "continue.html", target=path, kept=self.gate.open_form(session.id, sealed))
+        fields = self.gate.open_form(session.id, sealed, call.cookies.get(self.gate.cookies.form))
+        if fields is None:
+            return redirect("/account")
+        response = self.gate.render(call, "continue.html", target=path, kept=fields)
+        self.gate.cookies.drop(response, self.gate.cookies.form)
+        return response
 
     async def _sign_in(
         self, call: Call, sent: Credentials, *, path: str = "/account", wants_jwt: bool = False

@@ -73,7 +73,7 @@ class SecondStep:
     async def kinds(self, ticket: Ticket) -> Sequence[str]:
         """The authenticators that would do now, the one used last first."""
         user, bound = await self.user(ticket), await self.factors.list_of(ticket.user_id)
-        return await self.db.read(self.factors.usable(user, bound))
+        return await self.db.read(self.factors.usable(user, bound, ticket.amr))
 
     async def claimant(self, ticket: Ticket, device_token: str | None) -> Claimant:
         """Whoever holds the ticket."""
@@ -96,7 +96,7 @@ class SecondStep:
         A recovery code stands in for a factor that is lost, so that another one is set up before the session begins.
         Raises Invalid naming `code`, `credential` or `kind`, RateLimited, Unavailable, NotSignedIn (over meanwhile).
         """
-        shown = await self.factors.verify(claimant, kind, answer, caller)
+        shown = await self.factors.verify(claimant, kind, answer, caller, ticket.amr)
         proof = Proof(ticket.amr, ticket.created_at).with_more(shown.amr, self.clock.now())
         if ticket.session_id is not None:
             return await self._renew(ticket, ticket.session_id, proof, caller)
@@ -126,18 +126,26 @@ class SecondStep:
 
         return await self.db.write(work)
 
-    async def _renew(self, ticket: Ticket, session_id: str, proof: Proof, caller: Caller) -> Renewed:
+    async def _renew(self, ticket: Ticket, session_id: str, proof: Proof, caller: Caller) -> Renewed | NeedsStep:
         session = await self.sessions.find_by_id(session_id)
         if session is None:
             raise NotSignedIn(reason="session ended meanwhile")
 
-        def work() -> Work[Renewed]:
+        def work() -> Work[Renewed | NeedsStep]:
             yield from self._locked(ticket)
             yield from self.sessions.use_ticket(ticket)
-            amr = tuple(dict.fromkeys((*session.amr, *proof.amr)))
-            return Renewed(session, (yield from self.sessions.rotate(session, caller, proof.at, amr)))
+            return (yield from self._proven_anew(session, proof, caller, ticket.path))
 
         return await self.db.write(work)
+
+    def _proven_anew(self, session: Session, proof: Proof, caller: Caller, path: str) -> Work[Renewed | NeedsStep]:
+        """Rotate the session, unless what was shown just now is not enough: what it began with does not count (C26)."""
+        standing = yield from self.factors.standing(session.user_id, proof)
+        if standing.owes == "authenticator":
+            start = Start(session.transport, path=path)
+            return (yield from self.sessions.open_ticket(standing, proof, caller, start, "authenticator", session.id))
+        amr = tuple(dict.fromkeys((*session.amr, *proof.amr)))
+        return Renewed(session, (yield from self.sessions.rotate(session, caller, proof.at, amr)))
 
     async def _enrol_anew(self, ticket: Ticket, proof: Proof, caller: Caller) -> NeedsStep:
         def work() -> Work[NeedsStep]:
@@ -255,17 +263,21 @@ class SecondStep:
         """What to hand to `navigator.credentials.get` for somebody signed in who is to prove who they are."""
         return await self.factors.ask_passkey(claimant_of(session), caller, alone=True)
 
-    async def reauthenticate(self, session: Session, credential: object, caller: Caller) -> Renewed:
-        """Prove anew who one is by a passkey alone. Raises Invalid naming `credential`, RateLimited, Unavailable."""
+    async def reauthenticate(
+        self, session: Session, credential: object, caller: Caller, path: str = "/account"
+    ) -> Renewed | NeedsStep:
+        """Prove anew who one is by a passkey alone, and by another factor where it is worth only one.
+
+        `path`: where a page goes on. Raises Invalid naming `credential`, RateLimited, Unavailable.
+        """
         beside = not {"pwd", "otp", MFA}.isdisjoint(session.amr)
         shown = await self.factors.verify_alone(claimant_of(session), credential, caller, beside_another=beside)
-        now = self.clock.now()
+        proof = Proof(shown.amr, self.clock.now())
 
-        def work() -> Work[Renewed]:
+        def work() -> Work[Renewed | NeedsStep]:
             yield from self.users.locked(session.user_id)
             yield from self.sessions.require_live(session)
-            amr = tuple(dict.fromkeys((*session.amr, *shown.amr)))
-            return Renewed(session, (yield from self.sessions.rotate(session, caller, now, amr)))
+            return (yield from self._proven_anew(session, proof, caller, path))
 
         return await self.db.write(work)
 

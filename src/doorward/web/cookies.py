@@ -8,6 +8,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import Response
 
 VISIT_SECONDS = 12 * 3600
+FORM_SECONDS = 600  # as long as the form is kept
 PENDING_SECONDS = 24 * 3600  # as long as the longest confirmation that a browser waits for
 DEVICE_SECONDS = 400 * 86400  # the longest browsers keep a cookie (RFC 6265bis §5.5)
 PREFERENCE_SECONDS = 400 * 86400
@@ -48,6 +49,11 @@ class Cookies:
     def passkey(self) -> str:
         """Ties the challenge that a passkey answers to the browser that asked for it."""
         return self._name("doorward-passkey")
+
+    @property
+    def form(self) -> str:
+        """Ties a form that waits until its sender has proven anew who they are to the browser that sent it."""
+        return self._name("doorward-form")
 
     @property
     def mailbox(self) -> str:

@@ -1,5 +1,6 @@
 """What stands between a request and its handler: body, session, sender, access, in this order."""
 
+import hmac
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ from doorward.kernel.instant import SECOND
 from doorward.kernel.msgid import msgid
 from doorward.kernel.secret import is_secret
 from doorward.ports import Clock
-from doorward.web.cookies import PREFERENCE_SECONDS, VISIT_SECONDS, Cookies
+from doorward.web.cookies import FORM_SECONDS, PREFERENCE_SECONDS, VISIT_SECONDS, Cookies
 from doorward.web.csrf import FIELD, HEADER, STALE, Csrf, sent_by_browser
 from doorward.web.forms import FormField
 from doorward.web.origins import Site
@@ -165,11 +166,12 @@ class Gate:
         if isinstance(problem, NotSignedIn):
             back = path if call.request.method in SAFE and operation.access is not Access.OPTIONAL else "/account"
             response = redirect(f"/sign-in?next={quote(back)}")
-            if self.cookies.session in call.cookies:
+            # Where a ticket is missing and not a session, that one stays: else a link would sign people out.
+            if self.cookies.session in call.cookies and call.session is None:
                 self.cookies.drop(response, self.cookies.session)
             return response
         if isinstance(problem, ReauthenticationNeeded):
-            return redirect(f"/confirm?next={quote(await self._come_back(call, path))}")
+            return await self._ask_for_proof(call, path)
         if isinstance(problem, PasswordChangeRequired) and problem.token is not None:
             return redirect(f"/recovery/{problem.token}")
         # A body that cannot be read is refused before its sender is known; most forms are then nobody's to show.
@@ -182,24 +184,29 @@ class Gate:
                 return response
         return self.error_page(call, problem)
 
-    async def _come_back(self, call: Call, path: str) -> str:
-        """Where whoever has proven anew who they are goes on: the page, or the form that they were sending (UX-52).
+    async def _ask_for_proof(self, call: Call, path: str) -> Response:
+        """Whoever has proven anew who they are goes on to the page, or to the form that they were sending (UX-52).
 
-        A form with a password in it is not kept; the pages that have one ask for the proof before they show it.
+        A form with a password in it is not kept; the pages that have one ask for the proof before they show it. A form
+        is kept for the browser that sent it: a thief of the session must not have its owner send theirs.
         """
-        if call.request.method in SAFE or call.session is None:
-            return path
         fields = {name: value for name, value in call.body.items() if name != FIELD}
-        if any(is_secret(name) and value for name, value in fields.items()):
-            return path
-        sealed = self.csrf.sealer.seal(json.dumps(fields).encode(), _sealed_for(call.session.id))
+        has_secret = any(is_secret(name) and value for name, value in fields.items())
+        if call.request.method in SAFE or call.session is None or has_secret:
+            return redirect(f"/confirm?next={quote(path)}")
+        browser = secrets.token_urlsafe(24)
+        text = json.dumps({"browser": browser, "fields": fields}).encode()
+        sealed = self.csrf.sealer.seal(text, _sealed_for(call.session.id))
         await self.keep_form(call.session.id, path, sealed)
-        return CONTINUE_PAGE
+        response = redirect(f"/confirm?next={quote(CONTINUE_PAGE)}")
+        self.cookies.put(response, self.cookies.form, browser, FORM_SECONDS)
+        return response
 
-    def open_form(self, session_id: str, sealed: bytes) -> Mapping[str, str]:
-        """The fields of a form that was kept."""
-        found: dict[str, str] = json.loads(self.csrf.sealer.open(sealed, _sealed_for(session_id)))
-        return found
+    def open_form(self, session_id: str, sealed: bytes, browser: str | None) -> Mapping[str, str] | None:
+        """The fields of a form that was kept; None in another browser (by its cookie) than the one that sent it."""
+        found: dict[str, Any] = json.loads(self.csrf.sealer.open(sealed, _sealed_for(session_id)))
+        fields: Mapping[str, str] = found["fields"]
+        return fields if hmac.compare_digest(found["browser"].encode(), (browser or "").encode()) else None
 
     def keep_preferences(self, response: Response, theme: str, locale: str) -> None:
         """Remember how this browser wants pages; unknown wishes are dropped."""

@@ -50,6 +50,7 @@ Verification: TypeAlias = Literal["required", "preferred"]
 
 TIMEOUT_MILLISECONDS: Final = 300_000  # §15.1; challenges live as long (C29)
 MAX_TEXT: Final = 16_384  # characters of an answer in a form's field
+_PRESENCE: Final = "user"  # RFC 8176
 _TRANSPORT = re.compile(r"[a-z][a-z-]{0,31}")
 _MAX_TRANSPORTS = 8
 
@@ -183,7 +184,12 @@ def label_of(aaguid: str) -> str:
 
 def amr_of(secret: Secret) -> tuple[str, ...]:
     """What any use of a passkey shows (RFC 8176): a key, in hardware if it cannot be backed up, and somebody there."""
-    return ("swk" if secret["backup_eligible"] else "hwk", "user")
+    return ("swk" if secret["backup_eligible"] else "hwk", _PRESENCE)
+
+
+def is_shown(amr: Sequence[str]) -> bool:
+    """Whether a passkey is among what was shown: nothing else tells of somebody's presence."""
+    return _PRESENCE in amr
 
 
 def verify_creation(rp: RelyingParty, challenge: bytes, credential: object, *, conditional: bool) -> Registered:
