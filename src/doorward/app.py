@@ -305,7 +305,9 @@ def wire(
         second=SecondStep(db, clock, users, sessions, factors, binding, audit),
         cool_off=cool_off,
         sign_in_by_email=sign_in_by_email,
-        recovery=Recovery(db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit),
+        recovery=Recovery(
+            db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit, factors, binding
+        ),  # fmt: skip
         account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices),
         contacts=contacts,
         phones=phones,
