@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 VISIT_SECONDS = 12 * 3600
 PENDING_SECONDS = 24 * 3600  # as long as the longest confirmation that a browser waits for
+NEWCOMER_SECONDS = 900  # as long as what somebody has filled in waits for their passkey
 DEVICE_SECONDS = 400 * 86400  # the longest browsers keep a cookie (RFC 6265bis §5.5)
 PREFERENCE_SECONDS = 400 * 86400
 
@@ -48,6 +49,11 @@ class Cookies:
     def passkey(self) -> str:
         """Ties the challenge that a passkey answers to the browser that asked for it."""
         return self._name("doorward-passkey")
+
+    @property
+    def newcomer(self) -> str:
+        """Ties a sign-up to the browser that makes its passkey."""
+        return self._name("doorward-newcomer")
 
     @property
     def mailbox(self) -> str:
