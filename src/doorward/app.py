@@ -316,7 +316,7 @@ def wire(
         sign_in_by_email=sign_in_by_email,
         recovery=Recovery(
             db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit, factors, binding
-        ),  # fmt: skip
+        ),
         account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices),
         contacts=contacts,
         phones=phones,
@@ -513,11 +513,20 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
     found.extend(
         (
             *SignUpRoutes(
-                gate, services.sign_up, cookies, schema, by_email, settings.signup.invitation_only,
+                gate,
+                services.sign_up,
+                cookies,
+                schema,
+                by_email,
+                settings.signup.invitation_only,
                 services.factors.party.takes_passkeys,
             ).operations(),
             *PasskeySignUpRoutes(
-                gate, services.sign_up_by_passkey, cookies, schema, services.factors.party.takes_passkeys,
+                gate,
+                services.sign_up_by_passkey,
+                cookies,
+                schema,
+                services.factors.party.takes_passkeys,
                 settings.signup.invitation_only,
             ).operations(),
             *InvitationRoutes(

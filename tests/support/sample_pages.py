@@ -347,7 +347,8 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
     "recovery-link-by-code": ("recovery_link.html", "/recovery/t0k3n", False, {
         "fields": [NEW_PASSWORD], "forced": False, "by_code": True}),
     "recovery-sent": ("recovery_sent.html", "/recovery/sent", False, {"mailbox": True}),
-    "recovery-link": ("recovery_link.html", "/recovery/t0k3n", False, {"fields": [NEW_PASSWORD], "forced": True, "by_code": False}),
+    "recovery-link": ("recovery_link.html", "/recovery/t0k3n", False, {
+        "fields": [NEW_PASSWORD], "forced": True, "by_code": False}),
     **{f"recovery-{state}": ("recovery_over.html", "/recovery/t0k3n", False, {
         "state": state, "offered": True, "fields": [REQUIRED_EMAIL]}) for state in STATES},
     "code": ("verify_code.html", "/verify", False, {

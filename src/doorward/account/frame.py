@@ -47,9 +47,9 @@ class NoWayBack:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The navigation, and what a member must not miss: an address to confirm (UX-33), that nothing lets them back
-    in, a second step about to be lost.
+    """The navigation, and what a member must not miss: an address to confirm (UX-33), a second step about to be lost.
 
+    And that nothing lets them back in, should they lose what they sign in with.
     `giving_up`: when somebody could get in without the caller's second step, see `signin.CoolOff.pending`.
     """
 

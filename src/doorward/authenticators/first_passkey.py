@@ -104,7 +104,7 @@ class FirstPasskeys:
             raise Invalid([FieldError("credential", "void", NOTHING_WAITS)], reason="signed up or replaced meanwhile")
 
     def bind(self, user: User, passkey: FirstPasskey, caller: Caller, now: Instant) -> Work[None]:
-        """Bind it to the user who has just been created, in the same transaction. Nobody is told: they have asked for it.
+        """Bind it to the user who has just been created, in the same transaction. Nobody is told: they asked for it.
 
         Raises Invalid when it belongs to somebody already.
         """

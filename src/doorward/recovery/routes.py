@@ -131,8 +131,8 @@ class RecoveryRoutes:
                     **problems(400, 403, 415, 503),
                 },
                 claimant=True,
-                description="`token` is the last part of the link, or the `token` of a `password_change_required` or of "
-                "POST /api/recovery/code. It works once. Every session of the user ends.",
+                description="`token` is the last part of the link, or the `token` of a `password_change_required` or "
+                "of POST /api/recovery/code. It works once. Every session of the user ends.",
             ),
         )
 

@@ -112,7 +112,9 @@ class SignUpByEmail:
         await self.guard.admit(proof, caller)
         async with await self.guard.place(caller), await self.sends.mail("sign_up", address, caller):
             digest = await self.passwords.hash_new(password, self._context(new, address))
-            return await self._keep(_Pending(new.uid, new.name, new.dob, new.fields, path, digest), address, held, caller)
+            return await self._keep(
+                _Pending(new.uid, new.name, new.dob, new.fields, path, digest), address, held, caller
+            )
 
     async def begin_with_passkey(
         self,
@@ -218,12 +220,15 @@ class SignUpByEmail:
 
         The password typed then, or the passkey made, counts only in the browser where that was: anybody can sign up
         with the address of somebody else and wait for them to follow the link. Anywhere else a new password is asked
-        for, and no session begins. Raises Invalid naming `password` (missing, or not good enough; nothing is used up), `token` (somebody was
+        for, and no session begins.
+
+        Raises Invalid naming `password` (missing, or not good enough; nothing is used up), `token` (somebody was
         quicker) or `email` (the address has an account by now); Unavailable.
         """
         kept = found.payload
         new = NewUser(kept["uid"], kept["name"], None, kept["dob"], kept["fields"], locale=found.locale or None)
-        passkey = kept.get("passkey") if submitted.is_holder else None
+        made = kept.get("passkey") if submitted.is_holder else None
+        passkey = None if made is None else read_first_passkey(made)
         digest = kept["digest"] if submitted.is_holder else await self._new_digest(new, found.target, submitted)
         if await self._is_kept_for_others(new.uid, found):
             new = replace(new, uid="")
@@ -233,11 +238,11 @@ class SignUpByEmail:
             if digest is not None:
                 yield from self.passwords.set_password(user.id, digest)
             if passkey is not None:
-                yield from self.first.bind(user, read_first_passkey(passkey), caller, now)
+                yield from self.first.bind(user, passkey, caller, now)
             yield from store.release(found.id)
             if not submitted.is_holder:
                 return None
-            proof = password_proof(now) if passkey is None else _passkey_proof(found, read_first_passkey(passkey), now)
+            proof = password_proof(now) if passkey is None else _passkey_proof(found, passkey, now)
             start = Start(replaced=submitted.replaced, path=kept["path"])
             return (yield from self.sessions.finish(user, proof, caller, start))
 

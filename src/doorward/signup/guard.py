@@ -56,8 +56,9 @@ class SignUpGuard:
 
     @asynccontextmanager
     async def telling(self, caller: Caller) -> AsyncIterator[None]:
-        """Let a form be checked. Each name that an answer gives away costs a place, so that nobody reads the list of
-        members here. Raises RateLimited, Unavailable.
+        """Let a form be checked. Raises RateLimited, Unavailable.
+
+        Each name that an answer gives away costs a place, so that nobody reads the list of members here.
         """
         try:
             yield
