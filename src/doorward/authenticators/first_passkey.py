@@ -88,7 +88,7 @@ class FirstPasskeys:
         return Newcomer(waiting.content[_CONTENT], bytes.fromhex(waiting.content[_HANDLE]), waiting)
 
     async def offer(self, holder: bytes, newcomer: Newcomer, user_name: str, display_name: str) -> Mapping[str, Any]:
-        """What to hand to `navigator.credentials.create`. An earlier offer is void."""
+        """What to hand to `navigator.credentials.create`, for five minutes."""
         return await self.binding.offer_first(holder, newcomer.handle, user_name, display_name)
 
     async def prove(self, holder: bytes, credential: object) -> tuple[Newcomer, FirstPasskey]:

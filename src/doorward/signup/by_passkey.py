@@ -73,7 +73,7 @@ class SignUpByPasskey:
         return None if newcomer is None else _new_user(newcomer)
 
     async def options(self, cookie: str | None, caller: Caller) -> Mapping[str, Any]:
-        """What to hand to `navigator.credentials.create` in the browser with this cookie; what was before is void.
+        """What to hand to `navigator.credentials.create` in the browser with this cookie, for five minutes.
 
         Raises Invalid naming `credential` when nothing was filled in, RateLimited, Unavailable.
         """

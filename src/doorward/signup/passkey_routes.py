@@ -101,8 +101,7 @@ class PasskeySignUpRoutes:
                 record({}, strict=True),
                 answers={200: Answer("What to make", _OPTIONS), **refused},
                 claimant=True,
-                description="New options for what this browser has sent before: those of before are void, and all are "
-                "after five minutes.",
+                description="New options for what this browser has sent before; all are over after five minutes.",
             ),
             Operation(
                 "POST",
