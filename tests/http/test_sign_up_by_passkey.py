@@ -1,5 +1,6 @@
 """Signing up with a passkey instead of a password, and living without one (UX-12; C29-C31)."""
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -400,6 +401,21 @@ async def test_who_has_a_password_cannot_pass_it_by(world: World, device: Softwa
             assert [error["field"] for error in refused.json()["errors"]] == ["current_password"]
         page = await visitor.submit("/account/password", {"new_password": "another phrase of some length"})
         assert page.status_code == 400
+
+
+async def test_of_ten_first_passwords_at_once_one_is_set(world: World, device: SoftwareAuthenticator) -> None:
+    ada = world.visitor()
+    await join(ada, device, "ada")
+    headers = {**ada.cookie_header(), "x-csrf-token": ada.csrf}
+    answers = await asyncio.gather(
+        *(
+            world.visitor().http.put(PUT, json={"new_password": f"{PASSWORD} {number}"}, headers=headers)
+            for number in range(10)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers)[0] == 204
+    assert [answer.status_code for answer in answers].count(204) == 1
+    assert len(await audited(world, "authn_password_change")) == 1
 
 
 async def test_a_password_that_somebody_guesses_for_them_is_never_right(
