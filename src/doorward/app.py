@@ -51,6 +51,7 @@ from doorward.authenticators import (
     Binding,
     FactorPolicy,
     Factors,
+    FirstPasskeys,
     PasswordPolicy,
     PasswordService,
     RelyingParty,
@@ -91,9 +92,11 @@ from doorward.signup import (
     Challenges,
     InvitationRoutes,
     Invitations,
+    PasskeySignUpRoutes,
     RegistrationRules,
     SignUp,
     SignUpByEmail,
+    SignUpByPasskey,
     SignUpGuard,
     SignUpRoutes,
 )
@@ -158,6 +161,7 @@ class Services:
     tokens: AccessTokens
     sign_up: SignUp
     sign_up_by_email: SignUpByEmail
+    sign_up_by_passkey: SignUpByPasskey
     invitations: Invitations
     verification: Verification
     sign_in: SignIn
@@ -261,9 +265,11 @@ def wire(
     chosen = settings.signup
     rules = RegistrationRules.of(chosen.allow_domains, chosen.deny_domains, chosen.disposable_domains_file)
     sign_up = SignUp(clock, guard, users, passwords, sessions, audit, confirmations, outbox, sends, rules)
+    first = FirstPasskeys(binding, challenges)
     by_email = SignUpByEmail(
-        db, clock, guard, users, passwords, sessions, audit, confirmations, outbox, sends, settings.site.name, rules
-    )
+        db, clock, guard, users, passwords, sessions, audit, confirmations, outbox, sends, settings.site.name, rules,
+        first,
+    )  # fmt: skip
     flows: dict[Purpose, Flow] = {"sign_up": Flow(by_email.confirm, by_email.resend, new_password_elsewhere=True)}
     contacts = Contacts(
         db, clock, users, passwords, sessions, confirmations, outbox, sends, audit, refusals, rules.error,
@@ -302,13 +308,18 @@ def wire(
         tokens=AccessTokens(keys, site.public_url, clock),
         sign_up=sign_up,
         sign_up_by_email=by_email,
+        sign_up_by_passkey=SignUpByPasskey(
+            guard, passwords.tries, first, sign_up, by_email if settings.signup.identifier == "email" else None
+        ),
         invitations=Invitations(db, clock, users, passwords, sessions, audit, confirmations, outbox),
         verification=Verification(confirmations, flows),
         sign_in=SignIn(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit),
         second=SecondStep(db, clock, users, sessions, factors, binding, audit),
         cool_off=cool_off,
         sign_in_by_email=sign_in_by_email,
-        recovery=Recovery(db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit),
+        recovery=Recovery(
+            db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit, factors, binding
+        ),
         account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices),
         contacts=contacts,
         phones=phones,
@@ -506,7 +517,21 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
     found.extend(
         (
             *SignUpRoutes(
-                gate, services.sign_up, cookies, schema, by_email, settings.signup.invitation_only
+                gate,
+                services.sign_up,
+                cookies,
+                schema,
+                by_email,
+                settings.signup.invitation_only,
+                services.factors.party.takes_passkeys,
+            ).operations(),
+            *PasskeySignUpRoutes(
+                gate,
+                services.sign_up_by_passkey,
+                cookies,
+                schema,
+                services.factors.party.takes_passkeys,
+                settings.signup.invitation_only,
             ).operations(),
             *InvitationRoutes(
                 gate, services.invitations, cookies, schema, (*BUILT_IN_ROLES, *settings.roles)

@@ -228,6 +228,7 @@ async def accepted(world: World, described: Described) -> None:
     await ends(send, ada)
     await ada.sign_in("ada", NEW)
     await recoveries(world, send)
+    await newcomers(world, send)
     await authenticators(world, send)
     await second_steps(world, send)
     await deletions(world, send, ada, eve, user["id"], other["id"])
@@ -263,6 +264,22 @@ async def recoveries(world: World, send: Send) -> None:
     await world.services.recovery.flag_compromised(user["id"], OPERATOR)
     await send(stranger, "POST", "/api/sessions", {"identifier": "grace", "password": NEW})
     await send(stranger, "POST", "/api/users/authenticate", {"uid": "grace", "password": NEW})
+
+
+async def newcomers(world: World, send: Send) -> None:
+    """Somebody who signs up with a passkey, comes back by a recovery code, and sets a password."""
+    hedy, device = world.visitor(), SoftwareAuthenticator()
+    await send(hedy, "POST", "/api/users/passkey/options", {"uid": "hedy", "name": "Hedy", "motto": "on"})
+    options = await send(hedy, "POST", "/api/users/passkey/options/again", {})
+    credential = device.create(options, ORIGIN)
+    for _ in range(2):
+        await send(hedy, "POST", "/api/users/passkey", {"credential": credential})
+    await hedy.learn_csrf()
+    await send(hedy, "PUT", "/api/users/me/password", {"new_password": NEW})
+    await send(hedy, "PUT", "/api/users/me/password", {"new_password": PASSWORD})
+    code = (await make_codes(hedy))[0]
+    for _ in range(2):
+        await send(world.visitor(), "POST", "/api/recovery/code", {"identifier": "hedy", "code": code})
 
 
 async def authenticators(world: World, send: Send) -> None:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from doorward.account.activity import Happening, entries
 from doorward.account.activity_words import words_of
 from doorward.account.contacts import EmailState, Pending
+from doorward.account.frame import NoWayBack
 from doorward.account.phones import PhoneState
 from doorward.account.steps import Overview
 from doorward.authenticators import AppOffer, Bound, PasswordPolicy, code_field
@@ -181,6 +182,12 @@ CODE = FormField(
     "code", "Code", "text", required=True, autocomplete="one-time-code", hint="Six digits. Spaces do not matter.",
     attributes={"inputmode": "numeric", "dir": "ltr"}, messages={"required": "Enter the code"},
 )  # fmt: skip
+RECOVERY_CODE = FormField(
+    "code", "Recovery code", "text", required=True, autocomplete="off",
+    hint="16 letters and digits. Case and gaps do not matter.",
+    attributes={"dir": "ltr", "spellcheck": "false", "autocapitalize": "off"},
+    messages={"required": "Enter one of your recovery codes"},
+)  # fmt: skip
 MAIL = {
     "id": "m1", "kind": "mail", "subject": "123456 ist Ihr Code für Doorward", "to": LONG_ADDRESS, "arrived_at": NOW,
     "code": "123456", "path": "/verify/t0k3n", "html": "<p>", "text": "https://id.example.org/verify/" + "t0k3n" * 9,
@@ -249,22 +256,28 @@ NOTHING: Mapping[str, Any] = {}
 PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
     "start": ("home.html", "/", False, NOTHING),
     "sign-up": ("sign_up.html", "/sign-up", False, {
-        "fields": [UID, NAME, EMAIL, NEW_PASSWORD], "next": "/account", "challenge": None}),
+        "fields": [UID, NAME, EMAIL, NEW_PASSWORD], "next": "/account", "challenge": None, "passkeys": True}),
     "sign-up-flood": ("sign_up.html", "/sign-up", False, {
-        "fields": [EMAIL, NEW_PASSWORD, UID, NAME], "next": "/account", "challenge": CHALLENGE}),
+        "fields": [EMAIL, NEW_PASSWORD, UID, NAME], "next": "/account", "challenge": CHALLENGE, "passkeys": False}),
     "sign-up-wrong": ("sign_up.html", "/sign-up", False, {
         "fields": [replace(UID, value="a", error="The username needs at least 2 characters"), replace(NAME, value="Al"),
                    EMAIL, replace(NEW_PASSWORD, error="The password needs at least %(minimum)s characters")],
         "errors": [("uid", "The username needs at least 2 characters"),
-                   ("password", "The password needs at least 15 characters")], "next": "/account", "challenge": None}),
+                   ("password", "The password needs at least 15 characters")], "next": "/account", "challenge": None,
+        "passkeys": True}),
+    "sign-up-passkey": ("sign_up_passkey.html", "/sign-up/passkey", False, {
+        "fields": [UID, NAME, EMAIL], "next": "/account", "challenge": CHALLENGE}),
+    "sign-up-create": ("sign_up_create.html", "/sign-up/passkey/create", False, {"name": LONG_ADDRESS}),
+    "sign-up-create-wrong": ("sign_up_create.html", "/sign-up/passkey/create", False, {
+        "name": "", "errors": [("", "That took too long. Please begin again")]}),
     "sign-in": ("sign_in.html", "/sign-in", False, {
-        "fields": [IDENTIFIER, PASSWORD], "next": "/account", "recovery": True, "by_email": True, "passkeys": True}),
+        "fields": [IDENTIFIER, PASSWORD], "next": "/account", "by_email": True, "passkeys": True}),
     "sign-in-wrong": ("sign_in.html", "/sign-in", False, {
-        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "recovery": True, "by_email": False,
+        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "by_email": False,
         "passkeys": False,
         "errors": [("", "The name or the password is not right")]}),
     "sign-in-wait": ("sign_in.html", "/sign-in", False, {
-        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "recovery": False,
+        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account",
         "by_email": False, "passkeys": True, "retry_after_seconds": 42,
         "retry_at": NOW + 42 * SECOND, "errors": [("", "Too many tries; please wait a little")]}),
     "confirm": ("confirm.html", "/confirm", True, {
@@ -319,17 +332,24 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "fields": RECOVERY_FIELDS, "codes": CODES, "filename": "codes-2026-11-23.txt", "day": "2026-11-23"}),
     "profile": ("profile.html", "/account", True, {
         "fields": PROFILE, "facts": FACTS, "email": ADDRESS, "notice": "Your changes are saved.", "upgrade": True}),
+    "profile-no-way-back": ("profile.html", "/account", True, {
+        "fields": PROFILE, "facts": [], "email": None, "notice": "Welcome! Your account is ready.", "upgrade": False,
+        "no_way_back": NoWayBack(has_password=True, can_mail=True)}),
     "profile-wrong": ("profile.html", "/account/profile", True, {
         "facts": FACTS, "email": None, "unconfirmed": ADDRESS, "phones": True, "upgrade": False,
+        "no_way_back": NoWayBack(has_password=True, can_mail=True),
         "fields": [replace(NAME, value="", error="Enter your name"), *PROFILE[1:3],
                    replace(GOAL, value="400", error="Choose %(minimum)s to %(maximum)s"), *PROFILE[4:-1],
                    replace(NEWSLETTER, error="Tick the box, or leave it")],
         "errors": [("name", "Enter your name"), ("goal", "Choose 1 to 40"),
                    ("newsletter", "Tick the box, or leave it")]}),
     "password": ("password.html", "/account/password", True, {
-        "change_wanted": "short",
+        "change_wanted": "short", "has_password": True,
         "fields": [replace(PASSWORD, name="current_password", label="Current password"),
                    replace(NEW_PASSWORD, name="new_password", label="New password")]}),
+    "password-first": ("password.html", "/account/password", True, {
+        "change_wanted": None, "has_password": False, "no_way_back": NoWayBack(has_password=False, can_mail=False),
+        "fields": [replace(NEW_PASSWORD, name="new_password", label="New password")]}),
     "sessions": ("sessions.html", "/account/sessions", True, {"sessions": SESSIONS}),
     "activity": ("activity.html", "/account/activity", True, {
         "entries": ACTIVITY, "next_cursor": "e9", "is_first": False, "not_me": True, "days": 90, "phones": True}),
@@ -358,8 +378,15 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "state": state, "fields": [REQUIRED_EMAIL]}) for state in STATES},
     "recovery": ("recovery.html", "/recovery", False, {"fields": [REQUIRED_EMAIL], "offered": True}),
     "recovery-without-mail": ("recovery.html", "/recovery", False, {"fields": [], "offered": False}),
+    "recovery-code": ("recovery_code.html", "/recovery/code", False, {"fields": [IDENTIFIER, RECOVERY_CODE]}),
+    "recovery-code-wait": ("recovery_code.html", "/recovery/code", False, {
+        "fields": [replace(IDENTIFIER, value="ada"), RECOVERY_CODE], "retry_after_seconds": 42,
+        "retry_at": NOW + 42 * SECOND, "errors": [("", "Too many tries; please wait a little")]}),
+    "recovery-link-by-code": ("recovery_link.html", "/recovery/t0k3n", False, {
+        "fields": [NEW_PASSWORD], "forced": False, "by_code": True}),
     "recovery-sent": ("recovery_sent.html", "/recovery/sent", False, {"mailbox": True}),
-    "recovery-link": ("recovery_link.html", "/recovery/t0k3n", False, {"fields": [NEW_PASSWORD], "forced": True}),
+    "recovery-link": ("recovery_link.html", "/recovery/t0k3n", False, {
+        "fields": [NEW_PASSWORD], "forced": True, "by_code": False}),
     **{f"recovery-{state}": ("recovery_over.html", "/recovery/t0k3n", False, {
         "state": state, "offered": True, "fields": [REQUIRED_EMAIL]}) for state in STATES},
     "code": ("verify_code.html", "/verify", False, {

@@ -39,7 +39,7 @@ _LIST_PARAMETERS: Sequence[JsonSchema] = (
 _PASSWORD_FIELDS = ("current_password", "new_password")
 _PASSWORD_BODY: JsonSchema = {
     "type": "object",
-    "required": list(_PASSWORD_FIELDS),
+    "required": ["new_password"],
     "properties": {name: {"type": "string", "format": "password"} for name in _PASSWORD_FIELDS},
     "additionalProperties": False,
 }
@@ -134,7 +134,8 @@ class UsersApi:
                     **problems(400, 401, 403, 429, 503),
                 },
                 description="This session gets a new secret: by cookie, or as `token` with status 200 for programs. "
-                "Whoever has a second factor needs an authentication of the last ten minutes with it.",
+                "Whoever has a second factor needs an authentication of the last ten minutes with it. So does whoever "
+                "has no password yet: they alone leave `current_password` out.",
                 session=True,
             ),
             Operation(
@@ -241,16 +242,19 @@ class UsersApi:
             for name in call.body
             if name not in _PASSWORD_FIELDS
         ]
+        current, new = (call.body.get(name) for name in _PASSWORD_FIELDS)
+        is_first = current is None and not await self.account.passwords.has_password(session.user_id)
         errors += [
             FieldError(name, "required", msgid("Enter a password"))
             for name in _PASSWORD_FIELDS
-            if not isinstance(call.body.get(name), str)
+            if not isinstance(call.body.get(name), str) and not (is_first and name == "current_password")
         ]
-        if errors:
+        if errors or not isinstance(new, str):
             raise Invalid(errors)
-        token = await self.account.change_password(
-            session, call.body["current_password"], call.body["new_password"], call.caller
-        )
+        if isinstance(current, str):
+            token = await self.account.change_password(session, current, new, call.caller)
+        else:
+            token = await self.account.set_first_password(session, new, call.caller)
         response = no_content() if session.transport == "cookie" else json_response({"token": token})
         self.cookies.attach_token(response, session, token)
         return response

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from starlette.responses import Response
 
 from doorward.account.frame import Frame
-from doorward.account.service import ADMIN, Account
+from doorward.account.service import ADMIN, CURRENT_NEEDED, Account
 from doorward.authenticators import new_password_field, password_field
 from doorward.kernel.errors import FieldError, Invalid, NotFound, Problem
 from doorward.kernel.msgid import msgid
@@ -20,7 +20,7 @@ from doorward.web.routing import BODY_LIMIT, FORM, Access, Again, Call, Handler,
 
 PAGE_ROWS = 25
 
-_PASSWORDS = {"current_password": msgid("Enter your password"), "new_password": msgid("Enter a password")}
+_PASSWORDS = {"current_password": CURRENT_NEEDED, "new_password": msgid("Enter a password")}
 _UNTICKED = msgid("Tick the box if you want to delete your account")
 
 
@@ -112,9 +112,9 @@ class AccountRoutes:
     # Password ---------------------------------------------------------------------------------------------------
 
     async def get_password(self, call: Call) -> Response:
-        """The password form; whoever has a second factor proves it first, so that nothing typed is lost."""
+        """The password form; whoever has to prove more than a password does so first, so that nothing typed is lost."""
         session = session_of(call)
-        if session.has_factor:
+        if session.has_factor or not await self.account.passwords.has_password(session.user_id):
             session.require_fresh(self.gate.clock.now())
         return await self.show_password(call, None)
 
@@ -122,10 +122,10 @@ class AccountRoutes:
         """The form, and why a new password is wanted, if it is."""
         session = session_of(call)
         policy = self.account.passwords.policy
-        fields = [
-            password_field("current_password", msgid("Current password")),
-            new_password_field(policy, "new_password", msgid("New password")),
-        ]
+        has_password = await self.account.passwords.has_password(session.user_id)
+        fields = [new_password_field(policy, "new_password", msgid("New password"))]
+        if has_password:
+            fields.insert(0, password_field("current_password", msgid("Current password")))
         wanted = await self.account.passwords.change_wanted(session.user_id)
         return self.gate.form(
             call,
@@ -133,6 +133,7 @@ class AccountRoutes:
             fields,
             problem,
             change_wanted=wanted,
+            has_password=has_password,
             **await self.frame.around(call, problem),
         )
 
@@ -140,12 +141,15 @@ class AccountRoutes:
         """Change the password."""
         session = session_of(call)
         typed = {name: call.form_text(name) for name in _PASSWORDS}
-        missing = [FieldError(name, "required", asked) for name, asked in _PASSWORDS.items() if not typed[name]]
-        if missing:
+        has_password = await self.account.passwords.has_password(session.user_id)
+        asked = {name: text for name, text in _PASSWORDS.items() if has_password or name != "current_password"}
+        if missing := [FieldError(name, "required", text) for name, text in asked.items() if not typed[name]]:
             raise Invalid(missing)
-        token = await self.account.change_password(
-            session, typed["current_password"], typed["new_password"], call.caller
-        )
+        current, new = typed["current_password"], typed["new_password"]
+        if has_password:
+            token = await self.account.change_password(session, current, new, call.caller)
+        else:
+            token = await self.account.set_first_password(session, new, call.caller)
         response = redirect("/account/password?password=1")
         self.cookies.attach_token(response, session, token)
         return response

@@ -16,7 +16,9 @@ from doorward.sessions import Session, Sessions, describe
 from doorward.sql import Work
 from doorward.users import User, UsersService, Writer
 
-__all__ = ["ADMIN", "Account"]
+__all__ = ["ADMIN", "CURRENT_NEEDED", "Account"]
+
+CURRENT_NEEDED = msgid("Enter your password")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Account:
             # The password that is asked for here is not enough for them (C26).
             session.require_fresh(self.clock.now())
         user = await self._own(session)
-        context = [text for text in (user.uid, user.name, user.email) if text]
+        context = _context(user)
         self.passwords.policy.check(new, context=context, field="new_password")
         try:
             correct = await self.passwords.verify(
@@ -95,26 +97,50 @@ class Account:
         if current == new:
             raise Invalid([FieldError("new_password", "unchanged", msgid("Choose a password you do not use yet"))])
         digest = await self.passwords.hash_new(new, context=context, field="new_password")
-        now = self.clock.now()
 
         def work() -> Work[str]:
             yield from correct.succeeded()
-            yield from self.passwords.set_password(user.id, digest)
-            yield from self.sessions.end_all(user.id, caller, now, kept=session.id)
-            yield from self.sessions.forget_devices(user.id)
-            token = yield from self.sessions.rotate(session, caller, now)
-            yield from self.audit.record(
-                Event.AUTHN_PASSWORD_CHANGE,
-                Outcome.SUCCESS,
-                caller,
-                user_id=user.id,
-                actor_id=user.id,
-                session_id=session.id,
-            )
-            yield from self.notices.changed(user, describe(caller.user_agent), now)
-            return token
+            return (yield from self._set_password(session, user, digest, caller))
 
         return await self.db.write(work)
+
+    async def set_first_password(self, session: Session, new: str, caller: Caller) -> str:
+        """The same for somebody who has none yet, such as who signed up with a passkey: nothing is there to ask for.
+
+        So it needs a fresh authentication, and the password that there is may not be passed by in this way. Raises
+        Invalid naming `current_password` when there is one, ReauthenticationNeeded, Invalid, Unavailable.
+        """
+        if await self.passwords.has_password(session.user_id):
+            raise _has_password()
+        session.require_fresh(self.clock.now())
+        user = await self._own(session)
+        digest = await self.passwords.hash_new(new, context=_context(user), field="new_password")
+
+        def work() -> Work[str]:
+            yield from self.users.locked(user.id)
+            yield from self.sessions.require_live(session)
+            if (yield from self.passwords.has_password_now(user.id)):
+                raise _has_password()
+            return (yield from self._set_password(session, user, digest, caller))
+
+        return await self.db.write(work)
+
+    def _set_password(self, session: Session, user: User, digest: str, caller: Caller) -> Work[str]:
+        now = self.clock.now()
+        yield from self.passwords.set_password(user.id, digest)
+        yield from self.sessions.end_all(user.id, caller, now, kept=session.id)
+        yield from self.sessions.forget_devices(user.id)
+        token = yield from self.sessions.rotate(session, caller, now)
+        yield from self.audit.record(
+            Event.AUTHN_PASSWORD_CHANGE,
+            Outcome.SUCCESS,
+            caller,
+            user_id=user.id,
+            actor_id=user.id,
+            session_id=session.id,
+        )
+        yield from self.notices.changed(user, describe(caller.user_agent), now)
+        return token
 
     async def speak(self, session: Session, locale: str) -> None:
         """Keep the language of messages to the caller."""
@@ -130,3 +156,11 @@ class Account:
         if user is None:
             raise NotSignedIn(reason="user is gone")
         return user
+
+
+def _context(user: User) -> list[str]:
+    return [text for text in (user.uid, user.name, user.email) if text]
+
+
+def _has_password() -> Invalid:
+    return Invalid([FieldError("current_password", "required", CURRENT_NEEDED)], reason="has a password")

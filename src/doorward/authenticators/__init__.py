@@ -10,6 +10,7 @@ from doorward.authenticators.binding import AppOffer, Binding, Proven, read_labe
 from doorward.authenticators.challenges import Challenges
 from doorward.authenticators.factor_store import has_factor as has_factor_column
 from doorward.authenticators.factors import Claimant, Factors, Shown, Standing
+from doorward.authenticators.first_passkey import FirstPasskey, FirstPasskeys, Newcomer, read_first_passkey
 from doorward.authenticators.forms import code_field, new_password_field, password_field, qr_of
 from doorward.authenticators.kind import Bound
 from doorward.authenticators.kinds import all_kinds
@@ -37,7 +38,10 @@ __all__ = [
     "Correct",
     "FactorPolicy",
     "Factors",
+    "FirstPasskey",
+    "FirstPasskeys",
     "KnownDevice",
+    "Newcomer",
     "PasswordPolicy",
     "PasswordService",
     "Proven",
@@ -53,6 +57,7 @@ __all__ = [
     "new_password_field",
     "password_field",
     "qr_of",
+    "read_first_passkey",
     "read_label",
     "recovery_codes_left",
 ]

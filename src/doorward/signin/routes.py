@@ -187,7 +187,6 @@ class SignInRoutes:
             problem,
             next=local_path(target, "/account"),
             notice=_notice(call, problem),
-            recovery=self.sign_in.outbox.can_mail,
             by_email=self.by_email,
             passkeys=self.passkeys,
         )

@@ -146,7 +146,7 @@ class Schema:
 
     # Forms --------------------------------------------------------------------------------------------------------
 
-    def form_fields(self, purpose: Purpose, user: User | None = None) -> list[FormField]:
+    def form_fields(self, purpose: Purpose, user: User | NewUser | None = None) -> list[FormField]:
         """The fields of a form, with the same limits and sentences that validation uses; filled from `user`."""
         return [
             *(core_field(name, None if user is None else getattr(user, name), purpose) for name in _ON_FORM[purpose]),
