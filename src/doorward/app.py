@@ -27,7 +27,7 @@ from doorward.adapters.memory_limiter import MemoryLimiter
 from doorward.adapters.postgres import PostgresDatabase
 from doorward.adapters.pwned import SECONDS as BREACH_SECONDS
 from doorward.adapters.pwned import PwnedPasswords
-from doorward.adapters.sealing import open_sealer_of
+from doorward.adapters.sealing import KeyFileSealer, open_sealer_of
 from doorward.adapters.sms_gateway import GatewayMessenger
 from doorward.adapters.smtp import SmtpMailer
 from doorward.adapters.sqlite import SqliteDatabase
@@ -48,6 +48,7 @@ from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, Renderer
 from doorward.ports import Clock, Database, Limiter, Sealer
 from doorward.ports.sms import TextMessenger
 from doorward.recovery import Recovery, RecoveryRoutes
+from doorward.sealing import FOLLOW_SECONDS, SealingKeys
 from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
 from doorward.setup import Setup, SetupRoutes
 from doorward.signin import EmailSignInRoutes, SignIn, SignInByEmail, SignInRoutes
@@ -91,6 +92,7 @@ class Services:
     db: Database
     clock: Clock
     sealer: Sealer
+    sealing: SealingKeys
     hasher: Argon2Hasher
     limiter: Limiter
     durable: DatabaseLimiter
@@ -146,7 +148,7 @@ async def open_services(
         yield wire(settings, db, hasher, sealer, clock or SystemClock())
 
 
-def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer, clock: Clock) -> Services:
+def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: KeyFileSealer, clock: Clock) -> Services:
     """Give every room what it needs."""
     site = Site.at(settings.public_url, settings.server.trusted_proxies)
     csrf = Csrf(site, sealer)
@@ -205,6 +207,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         db=db,
         clock=clock,
         sealer=sealer,
+        sealing=SealingKeys(db, sealer, sealer, audit),
         hasher=hasher,
         limiter=limiter,
         durable=durable,
@@ -338,6 +341,7 @@ class App:
             for chore in (
                 repeat(PURGE_EVERY_SECONDS, "purge", partial(_purge, services)),
                 repeat(KEYS_EVERY_SECONDS, "keys", services.keys.refresh),
+                repeat(FOLLOW_SECONDS, "sealing", services.sealing.follow),
             ):
                 s.callback(asyncio.create_task(chore).cancel)
             await _note(services, Event.SYS_STARTUP)
@@ -399,7 +403,8 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
         await services.db.search(migrate.find_version())
 
     violations = Seldom("csp_violation", services.clock)
-    system = SystemRoutes(gate, {"database": database_answers}, services.keys.jwks, api_document, violations)
+    checks = {"database": database_answers, "sealing key": services.sealing.check}
+    system = SystemRoutes(gate, checks, services.keys.jwks, api_document, violations)
     found.extend(
         (
             *SignUpRoutes(

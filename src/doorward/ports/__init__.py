@@ -3,7 +3,8 @@
 from doorward.ports.clock import Clock
 from doorward.ports.db import Database
 from doorward.ports.hasher import Hasher, Verified
+from doorward.ports.keyring import Keyring
 from doorward.ports.limiter import NOTHING, Admission, Limiter
 from doorward.ports.sealer import Sealer
 
-__all__ = ["NOTHING", "Admission", "Clock", "Database", "Hasher", "Limiter", "Sealer", "Verified"]
+__all__ = ["NOTHING", "Admission", "Clock", "Database", "Hasher", "Keyring", "Limiter", "Sealer", "Verified"]
