@@ -41,7 +41,7 @@ from doorward.adapters.memory_limiter import MemoryLimiter
 from doorward.adapters.postgres import PostgresDatabase
 from doorward.adapters.pwned import SECONDS as BREACH_SECONDS
 from doorward.adapters.pwned import PwnedPasswords
-from doorward.adapters.sealing import open_sealer_of
+from doorward.adapters.sealing import KeyFileSealer, open_sealer_of
 from doorward.adapters.sms_gateway import GatewayMessenger
 from doorward.adapters.smtp import SmtpMailer
 from doorward.adapters.sqlite import SqliteDatabase
@@ -74,6 +74,7 @@ from doorward.ports import Clock, Database, Limiter, Sealer
 from doorward.ports.places import Places
 from doorward.ports.sms import TextMessenger
 from doorward.recovery import Recovery, RecoveryRoutes
+from doorward.sealing import FOLLOW_SECONDS, SealingKeys
 from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
 from doorward.setup import Setup, SetupRoutes
 from doorward.signin import (
@@ -139,6 +140,7 @@ class Services:
     db: Database
     clock: Clock
     sealer: Sealer
+    sealing: SealingKeys
     hasher: Argon2Hasher
     limiter: Limiter
     durable: DatabaseLimiter
@@ -203,7 +205,7 @@ async def open_services(
 
 
 def wire(
-    settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer, clock: Clock, places: Places
+    settings: Settings, db: Database, hasher: Argon2Hasher, sealer: KeyFileSealer, clock: Clock, places: Places
 ) -> Services:
     """Give every room what it needs."""
     site = Site.at(settings.public_url, settings.server.trusted_proxies)
@@ -286,6 +288,7 @@ def wire(
         db=db,
         clock=clock,
         sealer=sealer,
+        sealing=SealingKeys(db, sealer, sealer, audit),
         hasher=hasher,
         limiter=limiter,
         durable=durable,
@@ -447,6 +450,7 @@ class App:
                 repeat(PURGE_EVERY_SECONDS, "purge", partial(_purge, services)),
                 repeat(KEYS_EVERY_SECONDS, "keys", services.keys.refresh),
                 repeat(PLACES_EVERY_SECONDS, "places", services.places.renew),
+                repeat(FOLLOW_SECONDS, "sealing", services.sealing.follow),
             ):
                 s.callback(asyncio.create_task(chore).cancel)
             await _note(services, Event.SYS_STARTUP)
@@ -513,7 +517,8 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
         await services.db.search(migrate.find_version())
 
     violations = Seldom("csp_violation", services.clock)
-    system = SystemRoutes(gate, {"database": database_answers}, services.keys.jwks, api_document, violations)
+    checks = {"database": database_answers, "sealing key": services.sealing.check}
+    system = SystemRoutes(gate, checks, services.keys.jwks, api_document, violations)
     found.extend(
         (
             *SignUpRoutes(

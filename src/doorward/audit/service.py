@@ -68,16 +68,16 @@ class AuditTrail:
             payload=None if text is None else text.decode(),
             payload_digest=None if text is None else self._digest(text),
             mac=b"",
-            key_id=self.sealer.key_id,
+            key_id=self.sealer.mac_key_id,
         )
         yield from store.insert_event(replace(row, mac=self._mac(row)), partial(self._write_line, event, row))
 
     def verify(self, row: AuditEvent) -> bool:
         """Tell whether the row is as it was recorded. A redacted payload (None, digest kept) is still right.
 
-        False also when the row was made under another sealing key than today's.
+        False also when the row was made under another MAC key than this database has.
         """
-        if row.key_id != self.sealer.key_id or not hmac.compare_digest(row.mac, self._mac(row)):
+        if row.key_id != self.sealer.mac_key_id or not hmac.compare_digest(row.mac, self._mac(row)):
             return False
         return row.payload is None or self._payload_is_right(row.payload, row.payload_digest)
 

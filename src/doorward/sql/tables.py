@@ -1,7 +1,7 @@
 """The schema: every table, one place, so that Alembic and both databases agree.
 
 Ids are UUIDv7 text, instants whole microseconds, digests bytes, JSON text (jsonb on PostgreSQL). A table belongs to one
-room, named beside it; only that room's store.py speaks to it.
+room, named beside it; only that room's store.py speaks to it, and the sealing room to what is sealed (sql/sealed.py).
 """
 
 from sqlalchemy import (
