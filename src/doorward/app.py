@@ -32,8 +32,8 @@ from doorward.adapters.sms_gateway import GatewayMessenger
 from doorward.adapters.smtp import SmtpMailer
 from doorward.adapters.sqlite import SqliteDatabase
 from doorward.adapters.twilio import TwilioMessenger
-from doorward.audit import AuditTrail, Event, Outcome, Refusals
-from doorward.authenticators import PasswordNotices, PasswordPolicy, PasswordService
+from doorward.audit import AuditReader, AuditTrail, Event, Outcome, Refusals
+from doorward.authenticators import PasswordPolicy, PasswordService, SecurityNotices
 from doorward.config import BUILT_IN_ROLES, Settings
 from doorward.confirmations import Confirmations, Purpose
 from doorward.datadir import DataDir
@@ -47,7 +47,7 @@ from doorward.kernel.startup import StartRefused
 from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, Renderer, SendLimits
 from doorward.ports import Clock, Database, Limiter, Sealer
 from doorward.ports.sms import TextMessenger
-from doorward.recovery import Recovery, RecoveryRoutes
+from doorward.recovery import NotMe, NotMeRoutes, Recovery, RecoveryRoutes
 from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
 from doorward.setup import Setup, SetupRoutes
 from doorward.signin import EmailSignInRoutes, SignIn, SignInByEmail, SignInRoutes
@@ -106,6 +106,7 @@ class Services:
     users: UsersService
     directory: Directory
     passwords: PasswordService
+    notices: SecurityNotices
     sessions: Sessions
     keys: SigningKeys
     tokens: AccessTokens
@@ -116,6 +117,7 @@ class Services:
     sign_in: SignIn
     sign_in_by_email: SignInByEmail
     recovery: Recovery
+    not_me: NotMe
     account: Account
     contacts: Contacts
     phones: Phones
@@ -178,7 +180,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         passwords.breach = PwnedPasswords(GuardedHttp(seconds=BREACH_SECONDS), settings.password.range_url)
     # Neither a new password nor the end of all sessions is outlived by what somebody else may have begun (C8, C9).
     passwords.forget = sessions.forget = confirmations.end_of_user
-    notices = PasswordNotices(outbox)
+    notices = SecurityNotices(outbox, confirmations, sealer, limits.notice)
     passwords.told = notices.many_failures
     keys = SigningKeys(db, clock, sealer)
     sends = SendLimits(durable, refusals)
@@ -191,10 +193,12 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     )
     flows: dict[Purpose, Flow] = {"sign_up": Flow(by_email.confirm, by_email.resend, new_password_elsewhere=True)}
     contacts = Contacts(
-        db, clock, users, passwords, sessions, confirmations, outbox, sends, audit, refusals, rules.error,
+        db, clock, users, passwords, sessions, confirmations, outbox, sends, notices, audit, refusals, rules.error,
         required=settings.signup.identifier == "email",
     )  # fmt: skip
-    phones = Phones(db, clock, users, sessions, confirmations, outbox, sends, audit, refusals, settings.sms.countries)
+    phones = Phones(
+        db, clock, users, sessions, confirmations, outbox, sends, notices, audit, refusals, settings.sms.countries
+    )
     flows["email"] = Flow(contacts.confirm, contacts.renew)
     flows["phone"] = Flow(phones.confirm, phones.renew, at_verify=False)
     sign_in_by_email = SignInByEmail(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit)
@@ -220,6 +224,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         users=users,
         directory=Directory(db, schema, clock),
         passwords=passwords,
+        notices=notices,
         sessions=sessions,
         keys=keys,
         tokens=AccessTokens(keys, site.public_url, clock),
@@ -230,6 +235,9 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         sign_in=SignIn(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit),
         sign_in_by_email=sign_in_by_email,
         recovery=Recovery(db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit),
+        not_me=NotMe(
+            db, clock, users, passwords, notices, sessions, confirmations, audit, AuditReader(db, audit), refusals
+        ),
         account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices),
         contacts=contacts,
         phones=phones,
@@ -419,6 +427,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             ),
             *(() if services.mailbox is None else MailboxRoutes(gate, services.mailbox).operations()),
             *RecoveryRoutes(gate, services.recovery).operations(),
+            *NotMeRoutes(gate, services.not_me).operations(),
             *SessionRoutes(gate, services.sessions).operations(),
             *UsersApi(gate, services.account, services.directory, schema, cookies, shown).operations(),
             *AccountRoutes(

@@ -7,7 +7,7 @@ from typing import Any
 from doorward.account.contacts import Contacts
 from doorward.account.ownership import ADMIN, check_owner
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
-from doorward.authenticators import PasswordNotices, PasswordService
+from doorward.authenticators import PasswordService, SecurityNotices
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Invalid, InvalidCredentials, NotFound, NotSignedIn
 from doorward.kernel.msgid import msgid
@@ -31,7 +31,7 @@ class Account:
     audit: AuditTrail
     refusals: Refusals
     contacts: Contacts
-    notices: PasswordNotices
+    notices: SecurityNotices
 
     async def find(self, session: Session, user_id: str) -> User:
         """A user by id, for whoever may see the directory. Raises NotFound."""

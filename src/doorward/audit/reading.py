@@ -1,4 +1,4 @@
-"""Reading the audit trail, for operators."""
+"""Reading the audit trail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +32,10 @@ class AuditReader:
         """The newest `limit` rows, oldest of them first."""
         found = await self.db.search(store.list_events(user_id=user_id, event=event, limit=limit))
         return found[::-1]
+
+    async def find(self, event_id: str) -> AuditEvent | None:
+        """One row, whoever it is about."""
+        return await self.db.read(store.find_event(event_id))
 
     async def verify(self) -> Verification:
         """Check the MAC of every row (ASVS 16.4.2). A row that was taken away leaves no trace here."""

@@ -7,9 +7,9 @@ digests that came from elsewhere, until their first right password.
 
 from doorward.authenticators.forms import new_password_field, password_field
 from doorward.authenticators.model import COMPROMISED, ChangeWanted, KnownDevice
-from doorward.authenticators.notices import PasswordNotices
+from doorward.authenticators.notices import SecurityNotices
 from doorward.authenticators.password import PasswordPolicy
-from doorward.authenticators.service import REAUTHENTICATE, SIGN_IN, Correct, PasswordService
+from doorward.authenticators.service import REAUTHENTICATE, SIGN_IN, Correct, PasswordService, UndoSince
 
 __all__ = [
     "COMPROMISED",
@@ -18,9 +18,10 @@ __all__ = [
     "ChangeWanted",
     "Correct",
     "KnownDevice",
-    "PasswordNotices",
     "PasswordPolicy",
     "PasswordService",
+    "SecurityNotices",
+    "UndoSince",
     "new_password_field",
     "password_field",
 ]

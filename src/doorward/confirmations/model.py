@@ -6,8 +6,13 @@ from typing import Any, Final, Literal, TypeAlias
 
 from doorward.kernel.instant import Instant
 
-Purpose: TypeAlias = Literal["sign_up", "email", "email_undo", "phone", "recovery", "sign_in", "invitation", "password"]
-"""What comes about when it is confirmed. `password`: a forced change, by someone who has no proven address."""
+Purpose: TypeAlias = Literal[
+    "sign_up", "email", "email_undo", "phone", "recovery", "sign_in", "invitation", "password", "not_me"
+]
+"""What comes about when it is confirmed. `password`: a forced change, by someone who has no proven address.
+
+`not_me`: an owner says that what a notice told them of was not their doing.
+"""
 
 State: TypeAlias = Literal["live", "used", "void", "expired", "unknown"]
 
@@ -20,9 +25,11 @@ LIFETIME_SECONDS: Final[Mapping[Purpose, int]] = {
     "sign_in": 900,
     "invitation": 7 * 24 * 3600,
     "password": 900,
+    "not_me": 7 * 24 * 3600,
 }
 # What of a user is called off when they, or the operator, shut everybody out: a new password, an end of all sessions, a
-# change of roles or status. Somebody else may have begun it. `email_undo` stays: it is the way back from such a theft.
+# change of roles or status. Somebody else may have begun it. `email_undo` and `not_me` stay: they are the way back from
+# such a theft, and its first step may be a new password.
 ENDS_WITH_SESSIONS: Final[tuple[Purpose, ...]] = ("recovery", "sign_in", "password", "email", "phone")
 CODED: Final[frozenset[Purpose]] = frozenset({"sign_up", "email", "phone", "sign_in"})  # sent with a code, too
 CODE_SECONDS: Final = 600  # C17; ASVS 6.5.5

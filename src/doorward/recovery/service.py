@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from doorward.audit import AuditTrail, Event, Outcome
-from doorward.authenticators import PasswordNotices, PasswordService
+from doorward.authenticators import PasswordService, SecurityNotices
 from doorward.confirmations import LIFETIME_SECONDS, Confirmation, Confirmations, Purpose, State
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import Clock, Database
+from doorward.recovery.model import is_theirs
 from doorward.sessions import Sessions, describe
 from doorward.sql import Work
 from doorward.users import User, UsersService, contact_key
@@ -33,7 +34,7 @@ class Recovery:
     clock: Clock
     users: UsersService
     passwords: PasswordService
-    notices: PasswordNotices
+    notices: SecurityNotices
     sessions: Sessions
     confirmations: Confirmations
     outbox: Outbox
@@ -95,7 +96,7 @@ class Recovery:
         """
         found = await self.confirmations.by_token(token, *PURPOSES)
         user = None if found.user_id is None else await self.users.find(found.user_id)
-        if user is None or not _is_theirs(found, user):
+        if user is None or not is_theirs(found, user):
             raise _gone()
         chosen = _decode(password)
         digest = await self.passwords.hash_new(chosen, _context(user))
@@ -126,7 +127,7 @@ class Recovery:
             user = yield from self.users.locked(user_id)
         except NotFound:
             raise _gone() from None
-        if not _is_theirs(found, user):
+        if not is_theirs(found, user):
             raise _gone()
         return user
 
@@ -150,15 +151,6 @@ class Recovery:
             )
 
         await self.db.write(work)
-
-
-def _is_theirs(found: Confirmation, user: User) -> bool:
-    """Whether the link still belongs to the user: active, and with the address it was sent to (C23)."""
-    if user.status != "active":
-        return False
-    if found.purpose == "password":  # handed to the browser that knew the old one; no address is in it
-        return True
-    return user.email is not None and user.email_verified and contact_key("email", user.email) == found.target_key
 
 
 def _context(user: User) -> list[str]:

@@ -106,11 +106,8 @@ class Call:
         return str(self.request.path_params[name])
 
     def path_id(self, name: str) -> str:
-        """An id in the path; raises NotFound for what cannot be one (RFC 9562 §4, as we write them)."""
-        given = self.path(name)
-        if not _ID.fullmatch(given):
-            raise NotFound(reason="no id")
-        return given
+        """An id in the path; raises NotFound for what cannot be one."""
+        return parse_id(self.path(name))
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -125,6 +122,13 @@ class Call:
         """A form field as text, empty when absent."""
         value = self.body.get(name, "")
         return value if isinstance(value, str) else ""
+
+
+def parse_id(text: str) -> str:
+    """What was sent as an id; raises NotFound for what cannot be one (RFC 9562 §4, as we write them)."""
+    if not _ID.fullmatch(text):
+        raise NotFound(reason="no id")
+    return text
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
