@@ -167,7 +167,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     )  # fmt: skip
     confirmations = Confirmations(db, clock, sealer, durable, refusals)
     sessions = Sessions(
-        db, clock, audit, refusals, PROFILES[settings.sessions.profile], limits.known_device, csrf.token_for_session
+        db, clock, audit, refusals, PROFILES[settings.sessions.profile.replace("auto", "aal1")], limits.known_device, csrf.token_for_session
     )
     schema = Schema(settings.fields, settings.users.read)
     reserved = reserved_keys(settings.signup.reserved_names)
