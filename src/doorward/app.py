@@ -73,7 +73,7 @@ from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, Renderer
 from doorward.ports import Clock, Database, Limiter, Sealer
 from doorward.ports.places import Places
 from doorward.ports.sms import TextMessenger
-from doorward.recovery import Recovery, RecoveryRoutes
+from doorward.recovery import NotMe, NotMeRoutes, Recovery, RecoveryRoutes
 from doorward.sealing import FOLLOW_SECONDS, SealingKeys
 from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
 from doorward.setup import Setup, SetupRoutes
@@ -158,6 +158,7 @@ class Services:
     passwords: PasswordService
     factors: Factors
     binding: Binding
+    notices: SecurityNotices
     sessions: Sessions
     keys: SigningKeys
     tokens: AccessTokens
@@ -171,6 +172,7 @@ class Services:
     cool_off: CoolOff
     sign_in_by_email: SignInByEmail
     recovery: Recovery
+    not_me: NotMe
     account: Account
     contacts: Contacts
     phones: Phones
@@ -232,7 +234,7 @@ def wire(
     reserved = reserved_keys(settings.signup.reserved_names)
     users = UsersService(db, clock, audit, schema, revoke, reserved)
     sends = SendLimits(durable, refusals)
-    notices = SecurityNotices(outbox)
+    notices = SecurityNotices(outbox, confirmations, sealer, limits.notice)
     policy = PasswordPolicy(minimum_length=settings.password.minimum_length, site=settings.site.name)
     passwords = PasswordService(
         db, clock, hasher, limiter, sealer, audit, refusals, policy, limits=limits, told=notices.many_failures
@@ -274,10 +276,12 @@ def wire(
     )  # fmt: skip
     flows: dict[Purpose, Flow] = {"sign_up": Flow(by_email.confirm, by_email.resend, new_password_elsewhere=True)}
     contacts = Contacts(
-        db, clock, users, passwords, sessions, confirmations, outbox, sends, audit, refusals, rules.error,
+        db, clock, users, passwords, sessions, confirmations, outbox, sends, notices, audit, refusals, rules.error,
         required=settings.signup.identifier == "email",
     )  # fmt: skip
-    phones = Phones(db, clock, users, sessions, confirmations, outbox, sends, audit, refusals, settings.sms.countries)
+    phones = Phones(
+        db, clock, users, sessions, confirmations, outbox, sends, notices, audit, refusals, settings.sms.countries
+    )
     flows["email"] = Flow(contacts.confirm, contacts.renew)
     flows["phone"] = Flow(phones.confirm, phones.renew, at_verify=False)
     sign_in_by_email = SignInByEmail(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit)
@@ -306,6 +310,7 @@ def wire(
         passwords=passwords,
         factors=factors,
         binding=binding,
+        notices=notices,
         sessions=sessions,
         keys=keys,
         tokens=AccessTokens(keys, site.public_url, clock),
@@ -322,6 +327,9 @@ def wire(
         sign_in_by_email=sign_in_by_email,
         recovery=Recovery(
             db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit, factors, binding
+        ),
+        not_me=NotMe(
+            db, clock, users, passwords, notices, sessions, confirmations, audit, AuditReader(db, audit), refusals
         ),
         account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices),
         contacts=contacts,
@@ -553,6 +561,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             ),
             *(() if services.mailbox is None else MailboxRoutes(gate, services.mailbox).operations()),
             *RecoveryRoutes(gate, services.recovery).operations(),
+            *NotMeRoutes(gate, services.not_me).operations(),
             *SessionRoutes(gate, services.sessions, cookies, services.places).operations(),
             *UsersApi(gate, services.account, services.directory, schema, cookies, shown).operations(),
             *AccountRoutes(

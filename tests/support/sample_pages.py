@@ -14,6 +14,7 @@ from doorward.account.phones import PhoneState
 from doorward.account.steps import Overview
 from doorward.authenticators import AppOffer, Bound, PasswordPolicy, code_field
 from doorward.kernel.instant import DAY, MINUTE, SECOND
+from doorward.recovery.not_me import Happened
 from doorward.signin.cool_off import Wait
 from doorward.testing import MovableClock
 from doorward.users.directory import Column, Member, Page
@@ -418,6 +419,17 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "state": PhoneState("+49 151 23456789", "+44 7400 123456", NOW + 10 * MINUTE)}),
     "undo": ("undo.html", "/undo/t0k3n", False, {
         "state": "live", "changed": {"old": ADDRESS, "new": LONG_ADDRESS}}),
+    "not-me": ("not_me.html", "/not-me/t0k3n", False, {
+        "happened": Happened("new_device", NOW, "Firefox on Linux", ""), "action": "/not-me/t0k3n", "hidden": {}}),
+    "not-me-code": ("not_me.html", "/not-me/t0k3n", False, {
+        "happened": Happened("recovery_code_used", NOW, "A program", "Recovery code"), "action": "/not-me/t0k3n",
+        "hidden": {}}),
+    "not-me-signed-in": ("not_me.html", "/account/not-me/e1", True, {
+        "happened": Happened("session_created", NOW, "", ""), "action": "/account/not-me", "hidden": {"event": "e1"}}),
+    **{f"not-me-{state}": ("not_me_over.html", "/not-me/t0k3n", False, {"state": state, "offered": True})
+       for state in (*STATES, "moved")},
+    "not-me-sent": ("not_me_sent.html", "/not-me/sent", False, {"offered": True, "mailbox": True}),
+    "not-me-without-mail": ("not_me_sent.html", "/not-me/sent", False, {"offered": False}),
     **{f"undo-{state}": ("undo.html", "/undo/t0k3n", False, {"state": state, "changed": {}}) for state in STATES},
     "mailbox": ("mailbox.html", "/dev/mail", False, {"mails": [MAIL, TEXT_MESSAGE]}),
     "mailbox-empty": ("mailbox.html", "/dev/mail", False, {"mails": []}),

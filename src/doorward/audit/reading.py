@@ -46,6 +46,10 @@ class AuditReader:
         before = _BEYOND_ALL if before is None else before
         return await self.db.search(store.list_of_user(user_id, first_id(since), before, limit))
 
+    async def find(self, event_id: str) -> AuditEvent | None:
+        """One row, whoever it is about."""
+        return await self.db.read(store.find_event(event_id))
+
     async def verify(self) -> Verification:
         """Check the MAC of every row (ASVS 16.4.2). A row that was taken away leaves no trace here."""
         rows, changed, after = 0, list[str](), ""

@@ -15,6 +15,8 @@ _COLUMNS = tuple(audit_event.c[name] for name in _NAMES)
 
 INSERT_EVENT = Statement(insert(audit_event).values({name: bindparam(name) for name in _NAMES}))
 
+FIND_EVENT = Statement(select(*_COLUMNS).where(audit_event.c.id == bindparam("event_id")))
+
 LIST_EVENTS_AFTER = Statement(
     select(*_COLUMNS)
     .where(audit_event.c.id > bindparam("event_id"))
@@ -38,6 +40,12 @@ def insert_event(row: AuditEvent, committed: Callable[[], None]) -> Work[None]:
     """Add a row; `committed` is called once it is durable."""
     params: dict[str, Value] = {name: getattr(row, name) for name in _NAMES}
     yield INSERT_EVENT(**params).then(committed)
+
+
+def find_event(event_id: str) -> Work[AuditEvent | None]:
+    """One row by id."""
+    rows = yield FIND_EVENT(event_id=event_id)
+    return AuditEvent(*rows[0]) if rows else None
 
 
 def list_events(*, user_id: str | None = None, event: Event | None = None, limit: int = 100) -> Work[list[AuditEvent]]:

@@ -19,7 +19,7 @@ from doorward.authenticators.notices import SecurityNotices
 from doorward.authenticators.password import PasswordPolicy
 from doorward.authenticators.policy import PASSKEY, RECOVERY, TOTP, FactorPolicy, has_factor, recovery_codes_left
 from doorward.authenticators.relying_party import RelyingParty
-from doorward.authenticators.service import REAUTHENTICATE, SIGN_IN, Correct, PasswordService
+from doorward.authenticators.service import REAUTHENTICATE, SIGN_IN, Correct, PasswordService, UndoSince
 from doorward.authenticators.tries import Tries
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "Shown",
     "Standing",
     "Tries",
+    "UndoSince",
     "all_kinds",
     "code_field",
     "has_factor",

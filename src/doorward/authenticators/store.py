@@ -1,4 +1,4 @@
-"""SQL of the authenticators room: tables password and throttle."""
+"""SQL of the authenticators room: tables password, throttle and, for notices, bucket."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQL
 
 from doorward.authenticators.model import Refused, Reserved, StoredPassword
 from doorward.kernel.instant import SECOND, Instant
-from doorward.kernel.limits import AccountLimit
+from doorward.kernel.limits import AccountLimit, Rate
 from doorward.sql import Statement, Work
-from doorward.sql.tables import password, throttle
+from doorward.sql.tables import bucket, password, throttle
 
 PURGE_AT_ONCE = 1_000
 _NOW = bindparam("now", type_=BigInteger())
@@ -60,6 +60,17 @@ _PURGE = Statement(
     .where(throttle.c.key.in_(select(throttle.c.key).where(throttle.c.expires_at <= _NOW).limit(bindparam("at_once"))))
     .returning(throttle.c.expires_at)
 )
+_NEXT = case((bucket.c.arrival_at > _NOW, bucket.c.arrival_at), else_=_NOW) + bindparam("interval", type_=BigInteger())
+_TAKE_PLACE = Statement(
+    insert(bucket)
+    .values(key=bindparam("key"), arrival_at=bindparam("first"), expires_at=bindparam("first"))
+    .on_conflict_do_update(
+        index_elements=[bucket.c.key],
+        set_={"arrival_at": _NEXT, "expires_at": _NEXT},
+        where=bucket.c.arrival_at <= bindparam("latest"),
+    )
+    .returning(bucket.c.arrival_at)
+)
 
 
 def find_password(user_id: str) -> Work[StoredPassword | None]:
@@ -87,6 +98,12 @@ def update_digest(user_id: str, old: str, new: str, change_wanted: str | None) -
 def update_compromised(user_id: str) -> Work[None]:
     """Note that others may know a user's password."""
     yield _COMPROMISED(owner=user_id)
+
+
+def take_place(key: bytes, rate: Rate, now: Instant) -> Work[bool]:
+    """Take a place among those of a rate (GCRA), with the caller's transaction; False when there is none."""
+    first, latest = now + rate.interval, now + rate.period - rate.interval
+    return bool((yield _TAKE_PLACE(key=key, now=now, first=first, interval=rate.interval, latest=latest)))
 
 
 class Throttle:

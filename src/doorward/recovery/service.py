@@ -16,6 +16,7 @@ from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import Clock, Database
+from doorward.recovery.model import is_theirs
 from doorward.sessions import Sessions, describe
 from doorward.sql import Work
 from doorward.users import User, UsersService, contact_key
@@ -134,7 +135,7 @@ class Recovery:
         """
         found = await self.confirmations.by_token(token, *PURPOSES)
         user = None if found.user_id is None else await self.users.find(found.user_id)
-        if user is None or not _is_theirs(found, user):
+        if user is None or not is_theirs(found, user):
             raise _gone()
         chosen = _decode(password)
         digest = await self.passwords.hash_new(chosen, _context(user))
@@ -167,7 +168,7 @@ class Recovery:
             user = yield from self.users.locked(user_id)
         except NotFound:
             raise _gone() from None
-        if not _is_theirs(found, user):
+        if not is_theirs(found, user):
             raise _gone()
         # Whoever has new codes, or none any more, has nothing to fear from a sheet that is lost.
         if is_by_code(found):
@@ -201,15 +202,6 @@ class Recovery:
 def is_by_code(found: Confirmation) -> bool:
     """Whether a recovery code led to it."""
     return _CODES in found.payload
-
-
-def _is_theirs(found: Confirmation, user: User) -> bool:
-    """Whether the link still belongs to the user: active, and with the address it was sent to (C23)."""
-    if user.status != "active":
-        return False
-    if found.purpose == "password":  # handed to whoever knew the old one, or a recovery code; no address is in it
-        return True
-    return user.email is not None and user.email_verified and contact_key("email", user.email) == found.target_key
 
 
 def _context(user: User) -> list[str]:

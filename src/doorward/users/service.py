@@ -264,6 +264,15 @@ class UsersService:
             yield from self._record_contact(user_id, kind, "removed", caller, actor_id or user_id)
         return old
 
+    def remove_contact_since(
+        self, user_id: str, kind: ContactKind, since: Instant, caller: Caller, now: Instant
+    ) -> Work[str | None]:
+        """Forget, in the caller's transaction, what a user proved at or after `since`; what it was."""
+        contact = yield from store.find_contact(user_id, kind)
+        if contact is None or contact[1] is None or contact[1] < since:
+            return None
+        return (yield from self.remove_contact(user_id, kind, caller, now))
+
     async def set_locale(self, user_id: str, locale: str) -> None:
         """Keep the language of a user's messages."""
         await self.db.write(lambda: store.update_locale(user_id, locale))

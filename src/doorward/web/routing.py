@@ -16,7 +16,6 @@ from starlette.responses import Response
 
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Malformed, NotFound, NotSignedIn, Problem
-from doorward.kernel.ids import is_id
 from doorward.kernel.instant import Instant
 
 BODY_LIMIT = 16 * 1024
@@ -106,10 +105,7 @@ class Call:
 
     def path_id(self, name: str) -> str:
         """An id in the path; raises NotFound for what cannot be one."""
-        given = self.path(name)
-        if not is_id(given):
-            raise NotFound(reason="no id")
-        return given
+        return parse_id(self.path(name))
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -124,6 +120,13 @@ class Call:
         """A form field as text, empty when absent."""
         value = self.body.get(name, "")
         return value if isinstance(value, str) else ""
+
+
+def parse_id(text: str) -> str:
+    """What was sent as an id; raises NotFound for what cannot be one (RFC 9562 §4, as we write them)."""
+    if not _ID.fullmatch(text):
+        raise NotFound(reason="no id")
+    return text
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
