@@ -6,7 +6,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,21 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from doorward import __version__
-from doorward.account import Account, AccountRoutes, ContactRoutes, Contacts, Frame, Phones, UsersApi
+from doorward.account import (
+    Account,
+    AccountRoutes,
+    ContactRoutes,
+    Contacts,
+    DataRoutes,
+    Export,
+    Exporting,
+    Frame,
+    Leaving,
+    Part,
+    Phones,
+    UsersApi,
+    export_sent,
+)
 from doorward.adapters.argon2 import Argon2Hasher
 from doorward.adapters.clock import SystemClock
 from doorward.adapters.database_limiter import DatabaseLimiter
@@ -32,8 +46,8 @@ from doorward.adapters.sms_gateway import GatewayMessenger
 from doorward.adapters.smtp import SmtpMailer
 from doorward.adapters.sqlite import SqliteDatabase
 from doorward.adapters.twilio import TwilioMessenger
-from doorward.audit import AuditTrail, Event, Outcome, Refusals
-from doorward.authenticators import PasswordNotices, PasswordPolicy, PasswordService
+from doorward.audit import AuditTrail, Event, Outcome, Refusals, export_activity
+from doorward.authenticators import PasswordNotices, PasswordPolicy, PasswordService, export_authenticators
 from doorward.config import BUILT_IN_ROLES, Settings
 from doorward.confirmations import Confirmations, Purpose
 from doorward.datadir import DataDir
@@ -42,13 +56,24 @@ from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.errors import Problem, Unavailable
 from doorward.kernel.instant import SECOND
 from doorward.kernel.limits import load_limits
+from doorward.kernel.msgid import msgid
 from doorward.kernel.smtp import parse_mail_server, parse_sender
 from doorward.kernel.startup import StartRefused
 from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, Renderer, SendLimits
 from doorward.ports import Clock, Database, Limiter, Sealer
 from doorward.ports.sms import TextMessenger
 from doorward.recovery import Recovery, RecoveryRoutes
-from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
+from doorward.sessions import (
+    CURRENT,
+    PROFILES,
+    CurrentSessionLane,
+    Session,
+    SessionCookies,
+    SessionRoutes,
+    Sessions,
+    export_devices,
+    export_sessions,
+)
 from doorward.setup import Setup, SetupRoutes
 from doorward.signin import EmailSignInRoutes, SignIn, SignInByEmail, SignInRoutes
 from doorward.signup import (
@@ -63,7 +88,16 @@ from doorward.signup import (
 )
 from doorward.sql import migrate
 from doorward.tokens import AccessTokens, SigningKeys
-from doorward.users import Directory, Importer, Schema, UsersService, index_statements, reserved_keys
+from doorward.users import (
+    Directory,
+    Importer,
+    Schema,
+    UsersService,
+    export_contacts,
+    export_profile,
+    index_statements,
+    reserved_keys,
+)
 from doorward.verification import Flow, Verification, VerificationRoutes
 from doorward.web.cookies import Cookies
 from doorward.web.csrf import Csrf
@@ -77,6 +111,7 @@ from doorward.web.seldom import Seldom
 from doorward.web.system import LIVE, SystemRoutes, fixed_lane, static_lanes
 
 PURGE_EVERY_SECONDS = 600
+ERASE_EVERY_SECONDS = 600
 KEYS_EVERY_SECONDS = 60
 _log = structlog.get_logger("doorward")
 
@@ -119,6 +154,8 @@ class Services:
     account: Account
     contacts: Contacts
     phones: Phones
+    leaving: Leaving
+    export: Export
     setup: Setup
     importer: Importer
     csrf: Csrf
@@ -197,6 +234,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     phones = Phones(db, clock, users, sessions, confirmations, outbox, sends, audit, refusals, settings.sms.countries)
     flows["email"] = Flow(contacts.confirm, contacts.renew)
     flows["phone"] = Flow(phones.confirm, phones.renew, at_verify=False)
+    leaving = Leaving(db, clock, users, sessions, outbox)
     sign_in_by_email = SignInByEmail(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit)
     if settings.signin.email_link:
         flows["sign_in"] = Flow(sign_in_by_email.confirm, sign_in_by_email.resend, at_verify=False)
@@ -230,12 +268,27 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         sign_in=SignIn(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit),
         sign_in_by_email=sign_in_by_email,
         recovery=Recovery(db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit),
-        account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices),
+        account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices, leaving),
         contacts=contacts,
         phones=phones,
+        leaving=leaving,
+        export=Export(db, clock, users, sessions, audit, limiter, refusals, settings.site.name, exports()),
         setup=Setup(db, clock, users, sign_up, audit),
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
+    )
+
+
+def exports() -> Sequence[Exporting]:
+    """What users get when they ask for their data, in this order. A room that keeps something of them adds a line."""
+    return (
+        Part("profile.json", msgid("Your profile with every field, your roles, and when it changed"), export_profile),
+        Part("contacts.json", msgid("Your e-mail address and phone number, since when confirmed"), export_contacts),
+        Part("sessions.json", msgid("Where you are signed in"), export_sessions),
+        Part("devices.json", msgid("Browsers that are known as yours: since when, and when last used"), export_devices),
+        Part("authenticators.json", msgid("What you prove who you are with, without secrets"), export_authenticators),
+        Part("activity.json", msgid("What happened to your account: the newest 5,000 events"), export_activity),
+        Part("messages.json", msgid("What was sent to you lately: kind and time, not the contents"), export_sent),
     )
 
 
@@ -337,6 +390,7 @@ class App:
             s.push_async_callback(services.delivery.stop)
             for chore in (
                 repeat(PURGE_EVERY_SECONDS, "purge", partial(_purge, services)),
+                repeat(ERASE_EVERY_SECONDS, "erase", services.leaving.erase_due),
                 repeat(KEYS_EVERY_SECONDS, "keys", services.keys.refresh),
             ):
                 s.callback(asyncio.create_task(chore).cancel)
@@ -425,6 +479,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
                 gate, services.account, services.sessions, cookies, services.directory, schema, shown, frame
             ).operations(),
             *ContactRoutes(gate, services.contacts, services.phones, frame).operations(),
+            *DataRoutes(gate, services.export, frame).operations(),
             *SetupRoutes(gate, services.setup, cookies, schema).operations(),
             *system.operations(),
         )
@@ -470,7 +525,7 @@ async def _purge(services: Services) -> None:
     await services.durable.purge()
 
 
-async def repeat(seconds: float, name: str, chore: Callable[[], Awaitable[None]]) -> None:
+async def repeat(seconds: float, name: str, chore: Callable[[], Awaitable[object]]) -> None:
     """Do a chore now and then. Whatever fails is logged and tried again: nothing depends on it."""
     while True:
         await asyncio.sleep(seconds)

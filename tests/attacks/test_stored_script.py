@@ -70,6 +70,7 @@ async def pages_of(visitor: Visitor) -> dict[str, httpx.Response]:
         "/account",
         "/account/password",
         "/account/sessions",
+        "/account/data",
         "/account/delete",
         "/members",
         "/members?sort=-coins",

@@ -23,7 +23,9 @@ OURS = ROOT / "src/doorward/messages/mails"
 URL = "https://id.example.org"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 # What an owner is told of, and what must not teach them to sign in from a mail (C28).
-NOTICES = ("password_changed", "phone_changed", "email_changed", "many_failures")
+NOTICES = (
+    "password_changed", "phone_changed", "email_changed", "many_failures", "account_leaving", "account_erased",
+)  # fmt: skip
 # GSM 03.38, the basic table: a text message of other letters holds 70 of them, not 160.
 GSM = frozenset("@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
                 "abcdefghijklmnopqrstuvwxyzäöñüà")  # fmt: skip
@@ -311,7 +313,7 @@ def test_a_layout_of_the_operators_holds_our_words(tmp_path: Path) -> None:
         ("recovery.txt", "Subject\n\nNo way on.\n", r"template recovery: neither .* may lack link"),
         ("confirm_email.html", "<p>No way on.</p>", r"may lack link and code"),
         ("confirm_phone.sms", "{{ code }}", r"template confirm_phone: the last line must be @"),
-        ("recovery.htm", "", r"recovery.htm replaces no template of ours; there are confirm_email.html"),
+        ("recovery.htm", "", r"recovery.htm replaces no template of ours; there are account_erased.html"),
     ],
 )
 def test_a_broken_template_is_refused_at_start_with_its_place(tmp_path: Path, name: str, text: str, wrong: str) -> None:

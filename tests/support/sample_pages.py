@@ -6,6 +6,7 @@ from typing import Any
 
 from doorward.account.contacts import EmailState, Pending
 from doorward.account.phones import PhoneState
+from doorward.app import exports
 from doorward.authenticators import PasswordPolicy
 from doorward.kernel.instant import DAY, MINUTE, SECOND
 from doorward.testing import MovableClock
@@ -155,6 +156,13 @@ PHONE = FormField(
     hint="With the code of the country, such as +44 7400 123456.", messages={"required": "Enter a phone number"},
 )  # fmt: skip
 
+USERNAME = FormField(
+    "confirm", "Type your username to confirm", "text", required=True, autocomplete="off",
+    attributes={"autocapitalize": "off", "spellcheck": "false"},
+    messages={"required": "Type your username if you want to delete your account"},
+)  # fmt: skip
+DATA = [part.about for part in exports()]
+
 NOTHING: Mapping[str, Any] = {}
 # Page -> template, path, whether someone is signed in, context.
 PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
@@ -193,8 +201,20 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
                    replace(NEW_PASSWORD, name="new_password", label="New password")]}),
     "sessions": ("sessions.html", "/account/sessions", True, {"sessions": SESSIONS}),
     "delete": ("delete.html", "/account/delete", True, {
-        "fields": [PASSWORD, FormField("confirm", "Yes, erase everything", "checkbox", required=True,
-                                       messages={"required": "Tick the box to confirm"})]}),
+        "fields": [USERNAME], "fresh": True, "due_at": NOW + 14 * DAY, "days": 14, "told": True}),
+    "delete-wrong": ("delete.html", "/account/delete", True, {
+        "fields": [replace(USERNAME, value="adah", error="This is not your username")],
+        "errors": [("confirm", "This is not your username")],
+        "fresh": True, "due_at": NOW + 14 * DAY, "days": 14, "told": False}),
+    "delete-stale": ("delete.html", "/account/delete", True, {
+        "fields": [USERNAME], "fresh": False, "due_at": NOW + 14 * DAY, "days": 14, "told": True}),
+    "data": ("data.html", "/account/data", True, {"parts": DATA, "fresh": True}),
+    "data-wait": ("data.html", "/account/export", True, {
+        "parts": DATA, "fresh": True, "retry_after_seconds": 720, "retry_at": NOW + 720 * SECOND,
+        "errors": [("", "You have downloaded your data several times. Please wait before you do so again")]}),
+    "data-stale": ("data.html", "/account/data", True, {"parts": DATA, "fresh": False}),
+    "left": ("home.html", "/", False, {
+        "notice": "Your account will be erased in 14 days. If you change your mind, sign in before then to keep it."}),
     "members": ("members.html", "/members", True, {"members": LEADERBOARD}),
     "members-empty": ("members.html", "/members", True, {
         "members": Page("name", ranked=False, columns=[], rows=[], next_cursor=None, own=None)}),

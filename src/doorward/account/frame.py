@@ -21,6 +21,7 @@ NOTICES: Final[Mapping[str, str]] = {  # shown after a redirect; the query names
     "confirmed": msgid("Thank you, that is confirmed."),
     "kept": msgid("Your address stays as it is."),
     "removed": msgid("Your number is removed."),
+    "left": msgid("Your account will be erased in 14 days. If you change your mind, sign in before then to keep it."),
 }
 
 

@@ -5,6 +5,7 @@ and the same answer given whether or not there is such a user; and that a passwo
 digests that came from elsewhere, until their first right password.
 """
 
+from doorward.authenticators.exporting import export_authenticators
 from doorward.authenticators.forms import new_password_field, password_field
 from doorward.authenticators.model import COMPROMISED, ChangeWanted, KnownDevice
 from doorward.authenticators.notices import PasswordNotices
@@ -21,6 +22,7 @@ __all__ = [
     "PasswordNotices",
     "PasswordPolicy",
     "PasswordService",
+    "export_authenticators",
     "new_password_field",
     "password_field",
 ]

@@ -1,4 +1,4 @@
-"""SQL of the authenticators room: tables password and throttle."""
+"""SQL of the authenticators room: tables password, authenticator and throttle."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from doorward.authenticators.model import Refused, Reserved, StoredPassword
 from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.limits import AccountLimit
 from doorward.sql import Statement, Work
-from doorward.sql.tables import password, throttle
+from doorward.sql.tables import authenticator, password, throttle
 
 PURGE_AT_ONCE = 1_000
 _NOW = bindparam("now", type_=BigInteger())
@@ -44,6 +44,11 @@ _COMPROMISED = Statement(
     update(password)
     .where(password.c.user_id == bindparam("owner"))
     .values(change_wanted=literal_column("'compromised'"))
+)
+_LIST_FACTS = Statement(
+    select(authenticator.c.kind, authenticator.c.label, authenticator.c.bound_at, authenticator.c.last_used_at)
+    .where(authenticator.c.user_id == bindparam("owner"))
+    .order_by(authenticator.c.bound_at, authenticator.c.id)
 )
 _FIND_NOT_BEFORE = Statement(select(throttle.c.not_before).where(throttle.c.key == bindparam("key")))
 _RELEASE = Statement(
@@ -87,6 +92,11 @@ def update_digest(user_id: str, old: str, new: str, change_wanted: str | None) -
 def update_compromised(user_id: str) -> Work[None]:
     """Note that others may know a user's password."""
     yield _COMPROMISED(owner=user_id)
+
+
+def list_facts(user_id: str) -> Work[list[tuple[str, str, Instant, Instant | None]]]:
+    """A user's second factors and passkeys, the oldest first: kind, label, since when, last used. No secret."""
+    return [(row[0], row[1], row[2], row[3]) for row in (yield _LIST_FACTS(owner=user_id))]
 
 
 class Throttle:

@@ -24,6 +24,7 @@ class Profile:
 
 PROFILES: Mapping[str, Profile] = {
     "aal1": Profile(30 * DAY, None),
+    "auto": Profile(30 * DAY, None),
     "aal2": Profile(24 * HOUR, HOUR),
     "aal3": Profile(12 * HOUR, 15 * MINUTE),
 }
