@@ -6,7 +6,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,12 +25,18 @@ from doorward.account import (
     ActivityRoutes,
     ContactRoutes,
     Contacts,
+    DataRoutes,
+    Export,
+    Exporting,
     Frame,
+    Leaving,
+    Part,
     Phones,
     StepPages,
     Steps,
     StepsApi,
     UsersApi,
+    export_sent,
 )
 from doorward.adapters.argon2 import Argon2Hasher
 from doorward.adapters.clock import SystemClock
@@ -46,7 +52,7 @@ from doorward.adapters.sms_gateway import GatewayMessenger
 from doorward.adapters.smtp import SmtpMailer
 from doorward.adapters.sqlite import SqliteDatabase
 from doorward.adapters.twilio import TwilioMessenger
-from doorward.audit import AuditReader, AuditTrail, Event, Outcome, Refusals
+from doorward.audit import AuditReader, AuditTrail, Event, Outcome, Refusals, export_activity
 from doorward.authenticators import (
     Binding,
     FactorPolicy,
@@ -57,6 +63,7 @@ from doorward.authenticators import (
     RelyingParty,
     SecurityNotices,
     all_kinds,
+    export_authenticators,
 )
 from doorward.authenticators import Challenges as FactorChallenges
 from doorward.config import BUILT_IN_ROLES, Settings
@@ -67,6 +74,7 @@ from doorward.kernel.caller import LOCAL_OPERATOR, OURSELVES
 from doorward.kernel.errors import Problem, Unavailable
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.kernel.limits import load_limits
+from doorward.kernel.msgid import msgid
 from doorward.kernel.smtp import parse_mail_server, parse_sender
 from doorward.kernel.startup import StartRefused
 from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, Renderer, SendLimits
@@ -75,7 +83,17 @@ from doorward.ports.places import Places
 from doorward.ports.sms import TextMessenger
 from doorward.recovery import NotMe, NotMeRoutes, Recovery, RecoveryRoutes
 from doorward.sealing import FOLLOW_SECONDS, SealingKeys
-from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
+from doorward.sessions import (
+    CURRENT,
+    PROFILES,
+    CurrentSessionLane,
+    Session,
+    SessionCookies,
+    SessionRoutes,
+    Sessions,
+    export_devices,
+    export_sessions,
+)
 from doorward.setup import Setup, SetupRoutes
 from doorward.signin import (
     Begun,
@@ -109,6 +127,8 @@ from doorward.users import (
     Schema,
     SessionsEnd,
     UsersService,
+    export_contacts,
+    export_profile,
     index_statements,
     reserved_keys,
 )
@@ -125,6 +145,7 @@ from doorward.web.seldom import Seldom
 from doorward.web.system import LIVE, SystemRoutes, fixed_lane, static_lanes
 
 PURGE_EVERY_SECONDS = 600
+ERASE_EVERY_SECONDS = 600
 KEYS_EVERY_SECONDS = 60
 PLACES_EVERY_SECONDS = 60
 _log = structlog.get_logger("doorward")
@@ -178,6 +199,8 @@ class Services:
     phones: Phones
     steps: Steps
     activity: Activity
+    leaving: Leaving
+    export: Export
     setup: Setup
     importer: Importer
     csrf: Csrf
@@ -284,6 +307,7 @@ def wire(
     )
     flows["email"] = Flow(contacts.confirm, contacts.renew)
     flows["phone"] = Flow(phones.confirm, phones.renew, at_verify=False)
+    leaving = Leaving(db, clock, users, sessions, outbox)
     sign_in_by_email = SignInByEmail(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit)
     if settings.signin.email_link:
         flows["sign_in"] = Flow(sign_in_by_email.confirm, sign_in_by_email.resend, at_verify=False)
@@ -331,11 +355,13 @@ def wire(
         not_me=NotMe(
             db, clock, users, passwords, notices, sessions, confirmations, audit, AuditReader(db, audit), refusals
         ),
-        account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices),
+        account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices, leaving),
         contacts=contacts,
         phones=phones,
         steps=Steps(db, clock, users, passwords, sessions, factors, binding, refusals),
         activity=Activity(AuditReader(db, audit), clock, places.find),
+        leaving=leaving,
+        export=Export(db, clock, users, sessions, audit, limiter, refusals, settings.site.name, exports()),
         setup=Setup(db, clock, users, sign_up, audit),
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
@@ -355,6 +381,19 @@ def places_of(settings: Settings, data: DataDir) -> Places:
     """Who knows where an address is; nobody where no file is configured."""
     file = settings.server.geoip_file
     return NoPlaces() if file is None else GeoipPlaces(Path(file), data.path)
+
+
+def exports() -> Sequence[Exporting]:
+    """What users get when they ask for their data, in this order. A room that keeps something of them adds a line."""
+    return (
+        Part("profile.json", msgid("Your profile with every field, your roles, and when it changed"), export_profile),
+        Part("contacts.json", msgid("Your e-mail address and phone number, since when confirmed"), export_contacts),
+        Part("sessions.json", msgid("Where you are signed in"), export_sessions),
+        Part("devices.json", msgid("Browsers that are known as yours: since when, and when last used"), export_devices),
+        Part("authenticators.json", msgid("What you prove who you are with, without secrets"), export_authenticators),
+        Part("activity.json", msgid("What happened to your account: the newest 5,000 events"), export_activity),
+        Part("messages.json", msgid("What was sent to you lately: kind and time, not the contents"), export_sent),
+    )
 
 
 def message_renderer(settings: Settings) -> Renderer:
@@ -456,6 +495,7 @@ class App:
             s.push_async_callback(services.delivery.stop)
             for chore in (
                 repeat(PURGE_EVERY_SECONDS, "purge", partial(_purge, services)),
+                repeat(ERASE_EVERY_SECONDS, "erase", services.leaving.erase_due),
                 repeat(KEYS_EVERY_SECONDS, "keys", services.keys.refresh),
                 repeat(PLACES_EVERY_SECONDS, "places", services.places.renew),
                 repeat(FOLLOW_SECONDS, "sealing", services.sealing.follow),
@@ -579,6 +619,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             *StepPages(gate, services.steps, cookies, frame).operations(),
             *StepsApi(gate, services.steps, cookies).operations(),
             *ActivityRoutes(gate, services.activity, frame).operations(),
+            *DataRoutes(gate, services.export, frame).operations(),
             *SetupRoutes(gate, services.setup, cookies, schema).operations(),
             *system.operations(),
         )
@@ -626,7 +667,7 @@ async def _purge(services: Services) -> None:
     await services.durable.purge()
 
 
-async def repeat(seconds: float, name: str, chore: Callable[[], Awaitable[None]]) -> None:
+async def repeat(seconds: float, name: str, chore: Callable[[], Awaitable[object]]) -> None:
     """Do a chore now and then. Whatever fails is logged and tried again: nothing depends on it."""
     while True:
         await asyncio.sleep(seconds)

@@ -77,6 +77,7 @@ async def pages_of(visitor: Visitor) -> dict[str, httpx.Response]:
         "/account/password",
         "/account/sessions",
         "/account/activity",
+        "/account/data",
         "/account/delete",
         "/members",
         "/members?sort=-coins",

@@ -28,7 +28,7 @@ WITH_A_WAY_BACK = (
     "password_changed", "phone_changed", "new_device", "factor_added", "factor_removed", "factor_failed",
     "factors_reset", "recovery_codes_made", "recovery_code_used",
 )  # fmt: skip
-NOTICES = (*WITH_A_WAY_BACK, "email_changed", "many_failures", "account_reported")
+NOTICES = (*WITH_A_WAY_BACK, "email_changed", "many_failures", "account_reported", "account_leaving", "account_erased")
 # GSM 03.38, the basic table: a text message of other letters holds 70 of them, not 160.
 GSM = frozenset("@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
                 "abcdefghijklmnopqrstuvwxyzäöñüà")  # fmt: skip
@@ -367,7 +367,7 @@ def test_a_layout_of_the_operators_holds_our_words(tmp_path: Path) -> None:
         ("recovery.txt", "Subject\n\nNo way on.\n", r"template recovery: neither .* may lack link"),
         ("confirm_email.html", "<p>No way on.</p>", r"may lack link and code"),
         ("confirm_phone.sms", "{{ code }}", r"template confirm_phone: the last line must be @"),
-        ("recovery.htm", "", r"recovery.htm replaces no template of ours; there are account_reported.html"),
+        ("recovery.htm", "", r"recovery.htm replaces no template of ours; there are account_erased.html"),
     ],
 )
 def test_a_broken_template_is_refused_at_start_with_its_place(tmp_path: Path, name: str, text: str, wrong: str) -> None:

@@ -12,6 +12,7 @@ from doorward.account.contacts import EmailState, Pending
 from doorward.account.frame import NoWayBack
 from doorward.account.phones import PhoneState
 from doorward.account.steps import Overview
+from doorward.app import exports
 from doorward.authenticators import AppOffer, Bound, PasswordPolicy, code_field
 from doorward.kernel.instant import DAY, MINUTE, SECOND
 from doorward.recovery.not_me import Happened
@@ -252,6 +253,13 @@ def waiting(number: str | None, *, begun: bool, email: bool, phone: bool, due: i
     return Wait(ADDRESS, number, has_begun=begun, email_shown=email, phone_shown=phone, due_at=due)
 
 
+USERNAME = FormField(
+    "confirm", "Type your username to confirm", "text", required=True, autocomplete="off",
+    attributes={"autocapitalize": "off", "spellcheck": "false"},
+    messages={"required": "Type your username if you want to delete your account"},
+)  # fmt: skip
+DATA = [part.about for part in exports()]
+
 NOTHING: Mapping[str, Any] = {}
 # Page -> template, path, whether someone is signed in, context.
 PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
@@ -359,8 +367,20 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
     "activity-empty": ("activity.html", "/account/activity", True, {
         "entries": [], "next_cursor": None, "is_first": True, "not_me": True, "days": 90}),
     "delete": ("delete.html", "/account/delete", True, {
-        "fields": [PASSWORD, FormField("confirm", "Yes, erase everything", "checkbox", required=True,
-                                       messages={"required": "Tick the box to confirm"})]}),
+        "fields": [USERNAME], "fresh": True, "due_at": NOW + 14 * DAY, "days": 14, "told": True}),
+    "delete-wrong": ("delete.html", "/account/delete", True, {
+        "fields": [replace(USERNAME, value="adah", error="This is not your username")],
+        "errors": [("confirm", "This is not your username")],
+        "fresh": True, "due_at": NOW + 14 * DAY, "days": 14, "told": False}),
+    "delete-stale": ("delete.html", "/account/delete", True, {
+        "fields": [USERNAME], "fresh": False, "due_at": NOW + 14 * DAY, "days": 14, "told": True}),
+    "data": ("data.html", "/account/data", True, {"parts": DATA, "fresh": True}),
+    "data-wait": ("data.html", "/account/export", True, {
+        "parts": DATA, "fresh": True, "retry_after_seconds": 720, "retry_at": NOW + 720 * SECOND,
+        "errors": [("", "You have downloaded your data several times. Please wait before you do so again")]}),
+    "data-stale": ("data.html", "/account/data", True, {"parts": DATA, "fresh": False}),
+    "left": ("home.html", "/", False, {
+        "notice": "Your account will be erased in 14 days. If you change your mind, sign in before then to keep it."}),
     "members": ("members.html", "/members", True, {"members": LEADERBOARD}),
     "members-empty": ("members.html", "/members", True, {
         "members": Page("name", ranked=False, columns=[], rows=[], next_cursor=None, own=None)}),

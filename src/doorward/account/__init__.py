@@ -5,7 +5,10 @@ from doorward.account.activity_routes import ActivityRoutes
 from doorward.account.api import UsersApi
 from doorward.account.contact_routes import ContactRoutes
 from doorward.account.contacts import Contacts
+from doorward.account.data_routes import DataRoutes
+from doorward.account.export import Export, Exporting, Part, export_sent
 from doorward.account.frame import Frame
+from doorward.account.leaving import Leaving
 from doorward.account.phones import Phones
 from doorward.account.routes import AccountRoutes
 from doorward.account.service import Account
@@ -20,10 +23,16 @@ __all__ = [
     "ActivityRoutes",
     "ContactRoutes",
     "Contacts",
+    "DataRoutes",
+    "Export",
+    "Exporting",
     "Frame",
+    "Leaving",
+    "Part",
     "Phones",
     "StepPages",
     "Steps",
     "StepsApi",
     "UsersApi",
+    "export_sent",
 ]

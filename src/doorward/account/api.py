@@ -9,7 +9,7 @@ from doorward.account.service import ADMIN, Account
 from doorward.kernel.errors import FieldError, Forbidden, Invalid, NotFound
 from doorward.kernel.msgid import msgid
 from doorward.sessions import SessionCookies, session_of
-from doorward.users import Directory, Schema, User, Viewer
+from doorward.users import LEAVING_DAYS, Directory, Schema, User, Viewer
 from doorward.web.gate import Gate
 from doorward.web.routing import JSON, Access, Answer, Call, JsonSchema, Operation, json_response, no_content
 from doorward.web.schemas import STRING, problems, record
@@ -48,6 +48,10 @@ _DELETE_BODY: JsonSchema = {
     "properties": {"password": {"type": "string", "format": "password"}},
     "additionalProperties": False,
 }
+_ABOUT_OWN_END = (
+    f"Needs a password given in the body, or an authentication of the last ten minutes. Every session ends at once and "
+    f"nobody sees you any more; the account is erased after {LEAVING_DAYS} days. Signing in before then brings it back."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,11 @@ class UsersApi:
                 "Users",
                 JSON,
                 _DELETE_BODY,
-                answers={204: Answer("Deleted"), **problems(401, 403, 409, 429)},
+                answers={
+                    204: Answer(f"Deleted: out at once, erased after {LEAVING_DAYS} days"),
+                    **problems(401, 403, 409, 429),
+                },
+                description=_ABOUT_OWN_END,
             ),
             Operation(
                 "PUT",
@@ -176,8 +184,7 @@ class UsersApi:
                 _DELETE_BODY,
                 answers={204: Answer("Deleted"), **problems(401, 403, 404, 409, 429)},
                 parameters=(_ID,),
-                description="Your own record after a password given in the body or within the last ten minutes; "
-                "an administrator any.",
+                description=f"An administrator erases anybody else at once. Your own account: {_ABOUT_OWN_END}",
             ),
         )
 

@@ -1,6 +1,7 @@
 """The e-mail address of a user: proven before it counts, and given back to whoever lost it (C26, C27, C28; UX-34)."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -21,7 +22,7 @@ from doorward.confirmations import (
 )
 from doorward.confirmations import State as LinkState
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import Conflict, FieldError, Invalid
+from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
@@ -351,7 +352,8 @@ class Contacts:
 
         Whoever changed the address has known the password: it opens nothing any more until another is set. A number
         that was proven since, or an authenticator that was bound, may be theirs and goes; its owner can have it again.
-        Raises Invalid when the link is over, Conflict when the old address has meanwhile been proven for somebody else.
+        A deletion that was asked for since is called off (docs/leaving.md). Raises Invalid when the link is over,
+        Conflict when the old address has meanwhile been proven for somebody else.
         """
         found = await self.confirmations.by_token(token, "email_undo")
         now = self.clock.now()
@@ -361,6 +363,7 @@ class Contacts:
             raise Conflict(_TAKEN_SINCE, reason=conflict.reason) from None
 
     def _undo(self, found: Confirmation, caller: Caller, now: Instant) -> Work[Completed]:
+        yield from self._call_back(found, caller, now)
         user = yield from self._use(found, now)
         yield from self.users.prove(user.id, "email", found.target, caller, now)
         yield from self._forget_number(replace(user, email=found.target, email_verified=True), found, caller, now)
@@ -385,6 +388,11 @@ class Contacts:
             payload={"by": "link", "what": "email_changed", "since": found.created_at},
         )
         return Completed("email_undo", user.id, f"/recovery/{opened.token}")
+
+    def _call_back(self, found: Confirmation, caller: Caller, now: Instant) -> Work[None]:
+        # Else a thief who deletes the account once the address is theirs would have closed the owner's way back.
+        with suppress(Conflict, NotFound):  # they are not leaving, or gone
+            yield from self.users.restore(found.user_id or "", caller, now)
 
     def _forget_number(self, user: User, found: Confirmation, caller: Caller, now: Instant) -> Work[None]:
         number = yield from self.users.remove_contact_since(user.id, "phone", found.created_at, caller, now)

@@ -34,6 +34,7 @@ NOTICES: Final[Mapping[str, str]] = {  # shown after a redirect; the query names
     "set-up": msgid("Your second step is set up. Other devices have been signed out."),
     "step-kept": msgid("Your second step stays. Choose a new password, too, if it was not you who asked."),
     "without": msgid("Your second step is off. Your password alone opens your account now."),
+    "left": msgid("Your account will be erased in 14 days. If you change your mind, sign in before then to keep it."),
 }
 
 

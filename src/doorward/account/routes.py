@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
-from doorward.account.frame import Frame
-from doorward.account.service import ADMIN, CURRENT_NEEDED, Account
+from doorward.account.frame import Frame, notice
+from doorward.account.service import ADMIN, CONFIRM_NEEDED, CURRENT_NEEDED, Account
 from doorward.authenticators import new_password_field, password_field
 from doorward.kernel.errors import FieldError, Invalid, NotFound, Problem
+from doorward.kernel.instant import DAY
 from doorward.kernel.msgid import msgid
 from doorward.ports.places import Places
 from doorward.sessions import SessionCookies, Sessions, describe, session_of
-from doorward.users import Directory, Schema
+from doorward.users import LEAVING_DAYS, Directory, Schema
 from doorward.web.forms import FormField
 from doorward.web.gate import Gate
 from doorward.web.origins import local_path
@@ -21,7 +22,6 @@ from doorward.web.routing import BODY_LIMIT, FORM, Access, Again, Call, Handler,
 PAGE_ROWS = 25
 
 _PASSWORDS = {"current_password": CURRENT_NEEDED, "new_password": msgid("Enter a password")}
-_UNTICKED = msgid("Tick the box if you want to delete your account")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,9 @@ class AccountRoutes:
 
     async def get_home(self, call: Call) -> Response:
         """The front page; someone signed in goes to their account."""
-        return redirect("/account") if call.session is not None else self.gate.render(call, "home.html")
+        if call.session is not None:
+            return redirect("/account")
+        return self.gate.render(call, "home.html", notice=notice(call, None))
 
     # Profile ----------------------------------------------------------------------------------------------------
 
@@ -201,31 +203,34 @@ class AccountRoutes:
         return await self.show_delete(call, None)
 
     async def show_delete(self, call: Call, problem: Problem | None) -> Response:
-        """The form, and what deletion means."""
-        fields = [
-            password_field(),
-            FormField(
-                "confirm",
-                msgid("I understand that my account and everything in it will be gone"),
-                "checkbox",
-                required=True,
-                messages={"required": _UNTICKED},
-            ),
-        ]
-        return self.gate.form(call, "delete.html", fields, problem, **await self.frame.around(call, problem))
+        """What deletion means and when it comes about, and the form for whoever has just shown who they are."""
+        session, now = session_of(call), self.gate.clock.now()
+        confirm = FormField(
+            "confirm",
+            msgid("Type your username to confirm"),
+            "text",
+            value=call.form_text("confirm"),
+            required=True,
+            autocomplete="off",
+            attributes={"autocapitalize": "off", "spellcheck": "false"},
+            messages={"required": CONFIRM_NEEDED},
+        )
+        return self.gate.form(
+            call,
+            "delete.html",
+            [confirm],
+            problem,
+            fresh=session.is_fresh(now),
+            due_at=now + LEAVING_DAYS * DAY,
+            days=LEAVING_DAYS,
+            told=await self.account.is_told(session),
+            **await self.frame.around(call, problem),
+        )
 
     async def post_delete(self, call: Call) -> Response:
         """Delete the account."""
-        session = session_of(call)
-        errors = []
-        if not call.form_text("password"):
-            errors.append(FieldError("password", "required", msgid("Enter your password")))
-        if not call.form_text("confirm"):
-            errors.append(FieldError("confirm", "required", _UNTICKED))
-        if errors:
-            raise Invalid(errors)
-        await self.account.delete_with_password(session, call.form_text("password"), call.caller)
-        return self.cookies.detach(redirect("/"))
+        await self.account.delete_by_name(session_of(call), call.form_text("confirm"), call.caller)
+        return self.cookies.detach(redirect("/?left=1"))
 
     # Members ----------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ an answer counts once, however many try it at the same moment.
 
 from doorward.authenticators.binding import AppOffer, Binding, Proven, read_label
 from doorward.authenticators.challenges import Challenges
+from doorward.authenticators.exporting import export_authenticators
 from doorward.authenticators.factor_store import has_factor as has_factor_column
 from doorward.authenticators.factors import Claimant, Factors, Shown, Standing
 from doorward.authenticators.first_passkey import FirstPasskey, FirstPasskeys, Newcomer, read_first_passkey
@@ -53,6 +54,7 @@ __all__ = [
     "UndoSince",
     "all_kinds",
     "code_field",
+    "export_authenticators",
     "has_factor",
     "has_factor_column",
     "new_password_field",

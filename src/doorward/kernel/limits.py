@@ -143,6 +143,7 @@ class Limits:
     mail: ActionLimit
     sms: ActionLimit
     contact: ActionLimit
+    export: ActionLimit
     code: ActionLimit
     factor: ActionLimit
     passkey: ActionLimit

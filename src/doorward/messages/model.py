@@ -47,6 +47,8 @@ MAILS: Final[Mapping[str, Values]] = {
     },
     "many_failures": {"path": "/recovery", "name": "Ada", "failures": 100, "happened_at": 0},
     "password_compromised": {"path": "/recovery/SAMPLE", "minutes": 60, "name": "Ada"},
+    "account_leaving": {"path": "/recovery", "name": "Ada", "device": "Firefox on Linux", "erased_at": 0},
+    "account_erased": {"name": "Ada", "happened_at": 0},
     "invitation": {"path": "/invitation/SAMPLE", "days": 7},
     "test": {"happened_at": 0},
 }  # fmt: skip

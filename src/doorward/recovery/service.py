@@ -19,9 +19,11 @@ from doorward.ports import Clock, Database
 from doorward.recovery.model import is_theirs
 from doorward.sessions import Sessions, describe
 from doorward.sql import Work
-from doorward.users import User, UsersService, contact_key
+from doorward.users import LEAVING, User, UsersService, contact_key
 
 PURPOSES: Final[Sequence[Purpose]] = ("recovery", "password")
+# Whoever is leaving can come back by signing in, and may have forgotten what with. A new password brings nobody back.
+_HELPED: Final = frozenset({"active", LEAVING})
 NO_MAIL: Final = msgid("This site cannot send e-mail. Please turn to those who help you here")
 _GONE: Final = msgid("This link no longer works, because something newer took its place")
 _UNCHANGED: Final = msgid("Choose a password you do not use yet")
@@ -65,7 +67,7 @@ class Recovery:
 
     def _begin(self, address: str, owner: User | None, caller: Caller) -> Work[None]:
         # An earlier link stays: else strangers could make every link void before its owner follows it.
-        known = owner if owner is not None and owner.status == "active" else None
+        known = owner if owner is not None and owner.status in _HELPED else None
         user_id = None if known is None else known.id
         opened = yield from self.confirmations.begin(
             "recovery",

@@ -204,7 +204,7 @@ class Schema:
             "email": {"type": ["string", "null"]},
             "email_verified": {"type": "boolean"},
             "dob": {"type": ["string", "null"], "format": "date"},
-            "status": {"enum": ["active", "disabled"]},
+            "status": {"enum": ["active", "disabled", "leaving"]},
             "roles": {"type": "array", "items": {"type": "string"}},
             "created_at": {"type": "string", "format": "date-time"},
             "legacy_id": {"type": ["string", "null"]},
