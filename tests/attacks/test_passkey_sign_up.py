@@ -252,14 +252,14 @@ ADDRESSES = {  # all of one length
 
 @pytest.fixture
 async def people(mail_world: World, device: SoftwareAuthenticator) -> World:
-    services = mail_world.services
+    services, ids = mail_world.services, {}
     for kind in ("known", "disabled"):
         visitor, address = mail_world.visitor("203.0.113.9"), ADDRESSES[kind]
         await visitor.post("/api/users", {"email": address, "password": PASSWORD})
         sent = {"code": (await Inbox(mail_world).last(address)).values["code"]}
         assert (await visitor.post("/api/verifications", sent)).status_code == 200
-        user = (await visitor.get("/api/users/me")).json()
-    await services.users.set_status(user["id"], "disabled", None, OPERATOR)
+        ids[kind] = (await visitor.get("/api/users/me")).json()["id"]
+    await services.users.set_status(ids["disabled"], "disabled", None, OPERATOR)
     pending = mail_world.visitor("203.0.113.9")
     await send(pending, device.create(await options_for(pending, email=ADDRESSES["pending"]), ORIGIN))
     claim = {"uid": "claimer", "name": "Claimer", "email": ADDRESSES["claimed"]}

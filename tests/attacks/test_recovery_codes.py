@@ -64,13 +64,14 @@ def codes_of(answer: httpx.Response) -> list[tuple[str, str]]:
 async def people(world: World) -> World:
     services = world.services
     await world.visitor().sign_up("barely")
+    ids = {}
     for uid in ("active", "closed"):
         visitor = world.visitor()
-        user = await visitor.sign_up(uid)
+        ids[uid] = (await visitor.sign_up(uid))["id"]
         await make_codes(visitor)
-    await services.users.set_status(user["id"], "disabled", None, OPERATOR)
+    await services.users.set_status(ids["closed"], "disabled", None, OPERATOR)
     new = services.users.validate_sign_up({"uid": "unpass", "name": "No password"})
-    await services.users.create(new, OPERATOR, also=lambda user, now: services.users.locked(user.id))  # noqa: ARG005
+    await services.users.create(new, OPERATOR, also=lambda user, _: services.users.locked(user.id))
     return world
 
 

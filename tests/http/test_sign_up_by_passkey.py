@@ -413,7 +413,6 @@ async def test_of_ten_first_passwords_at_once_one_is_set(world: World, device: S
             for number in range(10)
         )
     )
-    assert sorted(answer.status_code for answer in answers)[0] == 204
     assert [answer.status_code for answer in answers].count(204) == 1
     assert len(await audited(world, "authn_password_change")) == 1
 
