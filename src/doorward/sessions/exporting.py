@@ -4,7 +4,7 @@ from typing import Any
 
 from doorward.kernel.instant import Instant, to_rfc3339
 from doorward.sessions import store
-from doorward.sessions.devices import describe
+from doorward.kernel.devices import describe
 from doorward.sql import Work
 
 
