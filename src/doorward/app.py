@@ -36,6 +36,7 @@ from doorward.account import (
     Steps,
     StepsApi,
     UsersApi,
+    export_activity,
     export_sent,
 )
 from doorward.adapters.argon2 import Argon2Hasher
@@ -52,7 +53,7 @@ from doorward.adapters.sms_gateway import GatewayMessenger
 from doorward.adapters.smtp import SmtpMailer
 from doorward.adapters.sqlite import SqliteDatabase
 from doorward.adapters.twilio import TwilioMessenger
-from doorward.audit import AuditReader, AuditTrail, Event, Outcome, Refusals, export_activity
+from doorward.audit import AuditReader, AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import (
     Binding,
     FactorPolicy,
@@ -618,7 +619,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             *ContactRoutes(gate, services.contacts, services.phones, frame).operations(),
             *StepPages(gate, services.steps, cookies, frame).operations(),
             *StepsApi(gate, services.steps, cookies).operations(),
-            *ActivityRoutes(gate, services.activity, frame).operations(),
+            *ActivityRoutes(gate, services.activity, frame, not_me=True).operations(),
             *DataRoutes(gate, services.export, frame).operations(),
             *SetupRoutes(gate, services.setup, cookies, schema).operations(),
             *system.operations(),

@@ -6,6 +6,7 @@ claimed, or followed a link they had sent for. None of that is theirs to see.
 
 import csv
 import io
+import zipfile
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -28,10 +29,13 @@ FORMULA = '=HYPERLINK("https://evil.example","Click")'
 
 
 async def everything(visitor: Visitor) -> str:
-    """All that the three ways of reading it show."""
+    """All that the four ways of reading it show, a copy of one's data among them."""
     answers = [await visitor.get(path) for path in (PATH, PAGE, FILE)]
     assert [answer.status_code for answer in answers] == [200, 200, 200]
-    return "".join(answer.text for answer in answers)
+    export = await visitor.post("/api/users/me/export")
+    assert export.status_code == 200, export.text
+    archive = zipfile.ZipFile(io.BytesIO(export.content))
+    return "".join([*(answer.text for answer in answers), archive.read("activity.json").decode()])
 
 
 async def rows_of(visitor: Visitor, query: str = "") -> list[dict[str, Any]]:
@@ -123,7 +127,7 @@ async def test_who_follows_a_strangers_link_stays_unseen_by_the_stranger(world: 
     assert (await thief.post(f"/api/users/{user_id}/email", {"email": "victim@example.org"})).status_code == 202
     await follow(victim_of(world), await link(world, "victim@example.org"))
     shown = await everything(thief)
-    assert shown.count("Your e-mail address was confirmed") == 6, "twice, in three places"
+    assert shown.count("Your e-mail address was confirmed") == 8, "twice, in four places"
     assert hides_the_victim(shown)
 
 

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from sqlalchemy import bindparam
 
+from doorward.account.activity import EXPORTED
 from doorward.audit import Event, Outcome
-from doorward.audit.exporting import MOST_EVENTS
 from doorward.kernel.caller import Caller
 from doorward.sql import Row, Statement, Value, Work, insert
 from doorward.sql.tables import authenticator, challenge, passkey_user
@@ -246,11 +246,11 @@ async def test_however_much_happened_it_has_an_end_and_says_so(world: World) -> 
     services = world.services
 
     def many() -> Work[None]:
-        for _ in range(MOST_EVENTS):
+        for _ in range(EXPORTED):
             yield from services.audit.record(Event.AUTHN_LOGIN_FAIL, Outcome.FAILURE, OPERATOR, user_id=user_id)
 
     await services.db.write(many)
     world.clock.advance(1)
     found = part_of(await ada.post(API), "activity.json")
-    assert (found["count"], found["complete"], len(found["events"])) == (MOST_EVENTS, False, MOST_EVENTS)
+    assert (found["count"], found["complete"], len(found["events"])) == (EXPORTED, False, EXPORTED)
     assert found["events"][0]["event"] == "sensitive_read", "the newest are kept"

@@ -142,11 +142,13 @@ async def test_activity_is_what_happened_the_latest_first(world: World) -> None:
     assert (found["count"], found["complete"]) == (len(found["events"]), True)
     export_event, failure, *before = found["events"]
     assert export_event == {
-        "at": "2026-11-23T05:00:02.000Z", "event": "sensitive_read", "outcome": "success", "by_you": True,
-        "address": "127.0.0.1", "details": {"what": "export"},
+        "at": "2026-11-23T05:00:02.000Z", "event": "sensitive_read", "what": "Your data were exported",
+        "outcome": "success", "by_you": True, "device": "Python", "address": "127.0.0.1",
+        "details": {"what": "export"},
     }  # fmt: skip
     assert (failure["event"], failure["outcome"], failure["by_you"]) == ("authn_login_fail", "failure", False)
-    assert failure["address"] == "203.0.113.9", "whoever tried to get in"
+    assert (failure["address"], failure["device"]) == ("203.0.113.9", "Python"), "whoever tried to get in"
+    assert failure["details"] is None
     assert {one["event"] for one in before} == {"user_created", "session_created"}
 
 

@@ -61,6 +61,31 @@ def test_a_session_that_began_by_itself_is_told() -> None:
     assert shown(entries([row(1, "session_created")])) == [("A device was signed in", 1, [])]
 
 
+def first_step(at: int, **other: Any) -> Happening:
+    return row(at, "authn_token_created", {"purpose": "next step"}, **other)
+
+
+def test_two_steps_of_one_sender_are_one_sign_in() -> None:
+    for event, text in (("authn_login_success", "You signed in"), ("session_renewed", "You confirmed that it was you")):
+        assert shown(entries([row(3, event), first_step(2)])) == [(text, 1, [])]
+
+
+def test_a_first_step_that_nobody_followed_up_is_told() -> None:
+    """Whoever took it knows the password."""
+    told = "The first step of signing in succeeded, and a second was asked for"
+    signed_in = row(9, "authn_login_success")
+    for rows in (
+        [first_step(1)],
+        [signed_in, first_step(1, address="192.0.2.2")],
+        [signed_in, first_step(1, device="Firefox on Debian")],
+        [signed_in, row(5, "authn_login_fail", {"action": "factor"}), first_step(1)],
+        [row(9, "user_updated"), first_step(1)],
+    ):
+        assert shown(entries(rows))[-1] == (told, 1, [])
+    lines = entries([signed_in, first_step(8), first_step(7)])
+    assert [line.chief.at for line in lines] == [9, 7], "one of them was not the owner's, or came to nothing"
+
+
 def test_what_no_request_did_stands_alone() -> None:
     rows = [row(at, "authz_change", {"to": ["support"]}, "") for at in (2, 1)]
     assert len(entries(rows)) == 2

@@ -30,8 +30,7 @@ BYS: tuple[By, ...] = get_args(By)
 
 
 def said(event: Event, payload: Mapping[str, Any], by: By = "owner") -> str:
-    words = words_of(event, payload, by)
-    return words.text % words.params if words.params else words.text
+    return words_of(event, payload, by).english
 
 
 @pytest.mark.parametrize("event", Event)
@@ -69,7 +68,24 @@ def test_every_event_that_the_sources_record_has_words_of_its_own() -> None:
         (Event.AUTHN_LOGIN_FAIL, {"action": "reauthenticate", "reason": "wrong password"}, "nobody known",
          "Somebody who was signed in entered a wrong password"),
         (Event.AUTHN_LOGIN_FAIL, {"action": "factor", "kind": "totp", "reason": "wrong code"}, "nobody known",
-         "Your password was entered, but the second step failed"),
+         "Somebody failed at your second step"),
+        (Event.AUTHN_LOGIN_FAIL, {"action": "factor", "kind": "passkey", "reason": "no challenge"}, "nobody known",
+         "Somebody tried a passkey that did not work"),
+        (Event.AUTHN_LOGIN_SUCCESS, {"amr": ["pwd", "hwk", "user", "mfa"]}, "owner",
+         "You signed in with your password and a second step"),
+        (Event.AUTHN_LOGIN_SUCCESS, {"amr": ["otp", "sms", "mfa"]}, "owner", "You signed in with two steps"),
+        (Event.AUTHN_TOKEN_CREATED, {"purpose": "next step", "owes": "authenticator", "amr": ["pwd"]}, "nobody known",
+         "The first step of signing in succeeded, and a second was asked for"),
+        (Event.AUTHN_TOKEN_CREATED, {"purpose": "cool-off", "what": "asked for"}, "nobody known",
+         "Somebody asked to get into your account without your second step"),
+        (Event.AUTHN_TOKEN_REVOKED, {"purpose": "cool-off", "what": "called off"}, "nobody known",
+         "The wait to get into your account without your second step was called off"),
+        (Event.AUTHN_TOKEN_REUSE, {"fields": ["authenticators"], "authenticator": "passkey", "what": "count"}, "owner",
+         "A passkey was used that may have been copied"),
+        (Event.AUTHZ_CHANGE, {"fields": ["authenticators"], "what": "reset", "kinds": ["totp"]}, "nobody known",
+         "An administrator removed all your second steps"),
+        (Event.AUTHZ_CHANGE, {"fields": ["authenticators"], "what": "lost", "kinds": ["totp"]}, "owner",
+         "All your second steps were removed"),
         (Event.AUTHN_LOGIN_FAIL, {"action": "code", "purpose": "sign_in"}, "nobody known",
          "Somebody entered a wrong code"),
         (Event.AUTHN_LOGIN_FAIL, {"action": "sign-in", "reason": "disabled"}, "nobody known",
@@ -132,6 +148,12 @@ def test_what_is_recorded_is_told_in_plain_words(
 def test_every_kind_of_second_step_has_words_of_its_own(kind: str, what: str) -> None:
     told = said(Event.USER_UPDATED, {"fields": ["authenticators"], "authenticator": kind, "what": what})
     assert not told.startswith("A way to prove")
+
+
+def test_a_report_of_the_owners_is_told() -> None:
+    assert (
+        said(Event.ACCOUNT_REPORTED, {"by": "link", "what": "new_device"}) == "You reported that something was not you"
+    )
 
 
 def test_an_event_of_a_later_version_is_told_in_general_words() -> None:
@@ -197,6 +219,9 @@ NOTABLE: list[tuple[Event, Mapping[str, Any]]] = [
     (Event.AUTHN_LOGIN_FAIL, {"action": "reauthenticate", "reason": "wrong password"}),
     (Event.AUTHN_PASSWORD_CHANGE, {}),
     (Event.SESSION_CREATED, {}),
+    (Event.AUTHN_TOKEN_CREATED, {"purpose": "next step"}),
+    (Event.AUTHN_TOKEN_CREATED, {"purpose": "cool-off", "what": "asked for"}),
+    (Event.AUTHZ_CHANGE, {"fields": ["authenticators"], "what": "given up"}),
     (Event.USER_UPDATED, {"email": "proven"}),
     (Event.USER_UPDATED, {"phone": "removed"}),
     (Event.USER_UPDATED, {"authenticator": "totp", "what": "removed"}),

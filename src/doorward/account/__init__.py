@@ -1,6 +1,6 @@
 """The account: what a signed-in user does with their own record, and what members see of each other."""
 
-from doorward.account.activity import Activity
+from doorward.account.activity import Activity, export_activity
 from doorward.account.activity_routes import ActivityRoutes
 from doorward.account.api import UsersApi
 from doorward.account.contact_routes import ContactRoutes
@@ -34,5 +34,6 @@ __all__ = [
     "Steps",
     "StepsApi",
     "UsersApi",
+    "export_activity",
     "export_sent",
 ]

@@ -8,18 +8,21 @@ from itertools import groupby
 from typing import Any, Final
 
 from doorward.account.activity_words import By, Weight, Words, words_of
-from doorward.audit import AuditEvent, AuditReader, Outcome
+from doorward.audit import AuditEvent, AuditReader, Event, Outcome, list_about
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.errors import Malformed
 from doorward.kernel.ids import is_id
-from doorward.kernel.instant import DAY, Instant
+from doorward.kernel.instant import DAY, Instant, to_rfc3339
 from doorward.kernel.msgid import msgid
 from doorward.ports import Clock
 from doorward.sessions import Session
+from doorward.sql import Work
 
 DAYS: Final = 90
 MOST: Final = 10_000  # events in one file; who has more sees the older ones page by page
+EXPORTED: Final = 5_000  # events in a copy of one's data
 _AT_ONCE: Final = 500  # of them read and put into words in one go
+_SECOND_STEPS: Final = frozenset({Event.AUTHN_LOGIN_SUCCESS, Event.AUTHN_LOGIN_SUCCESSAFTERFAIL, Event.SESSION_RENEWED})
 _NO_CURSOR: Final = msgid("This cursor is not of this list; start again from the first page")
 
 
@@ -114,18 +117,15 @@ class Activity:
             return self.place(address, locale)
 
         for row in rows:
-            payload = _payload_of(row)
-            words = words_of(row.event, payload, _by(row))
-            device = payload.get("device")
-            # No address of anybody's: a command line, or a socket on this machine.
-            address = None if words.hides_sender or row.address == LOCAL_OPERATOR.address else row.address
+            words = words_of(row.event, _payload_of(row), _by(row))
+            device, address = _sender(row, words)
             yield Happening(
                 id=row.id,
                 at=row.at,
                 event=row.event,
                 outcome=row.outcome,
                 words=words,
-                device=device if isinstance(device, str) and not words.hides_sender else None,
+                device=device,
                 address=address,
                 place=None if address is None else place(address),
                 is_here=row.session_id == session.id and not words.hides_sender,
@@ -133,11 +133,50 @@ class Activity:
             )
 
 
+def export_activity(user_id: str, _now: Instant) -> Work[dict[str, Any]]:
+    """The newest events about a user for a copy of their data, newest first; `complete`: these are all."""
+    found = yield from list_about(user_id, EXPORTED + 1)
+    events = [_exported(row) for row in found[:EXPORTED]]
+    return {"count": len(events), "complete": len(found) <= EXPORTED, "events": events}
+
+
+def _exported(row: AuditEvent) -> dict[str, Any]:
+    """One event. Of others' doing it tells no more than the page; what was noted of one's own is one's own."""
+    by, payload = _by(row), _payload_of(row)
+    words = words_of(row.event, payload, by)
+    device, address = _sender(row, words)
+    details = {name: value for name, value in payload.items() if name != "device"}
+    return {
+        "at": to_rfc3339(row.at),
+        "event": row.event,
+        "what": words.english,
+        "outcome": row.outcome,
+        "by_you": by == "owner",
+        "device": device,
+        "address": address,
+        "details": details if by == "owner" else None,
+    }
+
+
+def _sender(row: AuditEvent, words: Words) -> tuple[str | None, str | None]:
+    """Device and address, as far as they are the owner's business."""
+    if words.hides_sender:
+        return None, None
+    device = _payload_of(row).get("device")
+    # No address of anybody's: a command line, or a socket on this machine.
+    address = None if row.address == LOCAL_OPERATOR.address else row.address
+    return device if isinstance(device, str) else None, address
+
+
 def entries(rows: Iterable[Happening]) -> Sequence[Entry]:
-    """Put together what people see as one: the events of one request, and a failure that repeats itself."""
+    """Put together what people see as one: the events of one request, a failure that repeats itself, two steps."""
     lines: list[Entry] = []
+    told: Entry | None = None  # whose first step is not told: no other of the same sender hides behind it
     for _, one_request in groupby(rows, lambda row: row.request_id or row.id):
         line = _entry(list(one_request))
+        if lines and lines[-1] is not told and _finishes(lines[-1].chief, line):
+            told = lines[-1]
+            continue
         if lines and _repeats(lines[-1], line):
             before = lines.pop()
             line = Entry(before.chief, (), before.count + line.count, line.since)
@@ -153,6 +192,16 @@ def _entry(rows: Sequence[Happening]) -> Entry:
             _, count = beside.get(row.words.text, (row.words, 0))
             beside[row.words.text] = row.words, count + 1
     return Entry(chief, list(beside.values()), 1, chief.at)
+
+
+def _finishes(newer: Happening, older: Entry) -> bool:
+    first = older.chief
+    return (
+        first.words.is_first_step
+        and not older.beside
+        and newer.event in _SECOND_STEPS
+        and (newer.device, newer.address) == (first.device, first.address)
+    )
 
 
 def _repeats(newer: Entry, older: Entry) -> bool:

@@ -123,7 +123,7 @@ def _as_json(row: Happening) -> dict[str, Any]:
         "id": row.id,
         "at": to_rfc3339(row.at),
         "event": row.event,
-        "what": _said(row.words, str),
+        "what": row.words.english,
         "outcome": row.outcome,
         "device": row.device,
         "address": row.address,

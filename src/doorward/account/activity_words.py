@@ -31,7 +31,8 @@ class Words:
 
     `text`: a msgid with %(name)s places for `params`; `administrator`: the same when an administrator did it.
     `is_notable`: if it was not its owner, somebody else is inside, or was. `hides_sender`: device and address are not
-    the owner's business, because they may be another member's.
+    the owner's business, because they may be another member's. `is_first_step`: it need not be told once the same
+    sender has signed in.
     """
 
     text: str
@@ -40,7 +41,13 @@ class Words:
     weight: Weight = Weight.PLAIN
     is_notable: bool = False
     hides_sender: bool = False
+    is_first_step: bool = False
     params: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def english(self) -> str:
+        """The sentence in English."""
+        return self.text % self.params if self.params else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +106,14 @@ def _signed_in(facts: _Facts) -> Words:
     amr = set(facts.texts("amr"))
     if amr == {"pwd"}:
         text = msgid("You signed in with your password")
-    elif "pwd" in amr:
-        text = msgid("You signed in with your password and a second step")
-    elif amr & {"hwk", "swk", "pop"}:
-        text = msgid("You signed in with a passkey")
     elif amr == {"otp"}:
         text = msgid("You signed in with a link or a code from an e-mail")
+    elif amr & {"hwk", "swk", "pop"} and not amr & {"pwd", "otp", "sms"}:
+        text = msgid("You signed in with a passkey")
+    elif "pwd" in amr:
+        text = msgid("You signed in with your password and a second step")
+    elif "mfa" in amr:
+        text = msgid("You signed in with two steps")
     else:
         text = msgid("You signed in")
     return Words(text, "door", is_notable=True)
@@ -113,8 +122,8 @@ def _signed_in(facts: _Facts) -> Words:
 _FAILED: Final = Words(msgid("Somebody tried to sign in and failed"), "warning")
 _FAILED_ACTIONS: Final[Mapping[str, Words]] = {
     "code": Words(msgid("Somebody entered a wrong code"), "warning"),
-    "factor": Words(
-        msgid("Your password was entered, but the second step failed"), "warning", weight=Weight.CHIEF, is_notable=True
+    "factor": Words(  # nobody gets there who has not passed the first
+        msgid("Somebody failed at your second step"), "warning", weight=Weight.CHIEF, is_notable=True
     ),
     "reauthenticate": Words(  # in front of a live session
         msgid("Somebody who was signed in entered a wrong password"), "warning", is_notable=True
@@ -132,7 +141,12 @@ _FAILED_REASONS: Final[Mapping[str, Words]] = {
 }
 
 
+_FAILED_PASSKEY: Final = Words(msgid("Somebody tried a passkey that did not work"), "warning")
+
+
 def _failed(facts: _Facts) -> Words:
+    if facts.text("action") == "factor" and facts.text("kind") == "passkey":  # perhaps the only thing that was shown
+        return _FAILED_PASSKEY
     by_reason = _FAILED_REASONS.get(facts.text("reason"), _FAILED)
     return _FAILED_ACTIONS.get(facts.text("action"), by_reason)
 
@@ -146,19 +160,48 @@ _SENT: Final[Mapping[str, str]] = {
 }
 
 
+# The words of the pages where it is asked for and called off.
+_COOL_OFF: Final[Mapping[str, Words]] = {
+    "asked for": Words(
+        msgid("Somebody asked to get into your account without your second step"), "warning", is_notable=True
+    ),
+    "begun": Words(
+        msgid("The wait to get into your account without your second step began"), "warning", is_notable=True
+    ),
+    "called off": Words(msgid("The wait to get into your account without your second step was called off"), "shield"),
+    "over": Words(
+        msgid("The wait to get into your account without your second step was over"), "warning", is_notable=True
+    ),
+}
+_FIRST_STEP: Final = Words(
+    msgid("The first step of signing in succeeded, and a second was asked for"),
+    "door",
+    weight=Weight.BESIDE,
+    is_notable=True,
+    is_first_step=True,
+)
+
+
 def _sent(facts: _Facts) -> Words:
+    if facts.text("purpose") == "next step":
+        return _FIRST_STEP
+    if facts.text("purpose") == "cool-off" and facts.text("what") in _COOL_OFF:
+        return _COOL_OFF[facts.text("what")]
     text = _SENT.get(facts.text("purpose"), msgid("A link or a code was made for your account"))
     return Words(text, "envelope", weight=Weight.BESIDE)
 
 
 _CALLED_OFF: Final = Words(msgid("A link or a code was called off"), "envelope")
+_NOT_ME: Final = Words(msgid("You reported that something was not you"), "shield", weight=Weight.CHIEF)
 _REPORTED: Final[Mapping[str, Words]] = {
-    "not_me": Words(msgid("You reported that something was not you"), "shield", weight=Weight.CHIEF),
+    "not_me": _NOT_ME,
     "sign_in": Words(msgid("You reported that you had not asked for a link to sign in with"), "shield"),
 }
 
 
 def _called_off(facts: _Facts) -> Words:
+    if facts.text("purpose") == "cool-off" and facts.text("what") in _COOL_OFF:
+        return _COOL_OFF[facts.text("what")]
     return _REPORTED.get(facts.text("purpose"), _CALLED_OFF)
 
 
@@ -203,7 +246,17 @@ def _created(facts: _Facts) -> Words:
     return Words(msgid("You created your account"), "person", administrator, Weight.CHIEF)
 
 
-def _roles(facts: _Facts) -> Words:
+_RESET: Final = Words(
+    msgid("All your second steps were removed"),
+    "shield",
+    msgid("An administrator removed all your second steps"),
+    is_notable=True,
+)
+
+
+def _rights(facts: _Facts) -> Words:
+    if "authenticators" in facts.texts("fields"):
+        return _RESET
     roles = facts.texts("to")
     if not roles:
         return Words(msgid("You have no roles any more"), "person", msgid("An administrator took your roles away"))
@@ -308,23 +361,30 @@ _ANY_AUTHENTICATOR: Final[Mapping[str, str]] = {
     "renamed": msgid("A way to prove that it is you was renamed"),
     "used": msgid("A way to prove that it is you was used"),
     "renewed": msgid("A way to prove that it is you was renewed"),
-    "reset": msgid("All your second steps were removed"),
 }
 
 
 def _authenticator(facts: _Facts) -> Words:
     kind, what = facts.text("authenticator"), facts.text("what")
+    if what == "reset":
+        return _RESET
     any_kind = _ANY_AUTHENTICATOR.get(what, msgid("The ways in which you prove that it is you were changed"))
     administrator = msgid("An administrator changed the ways in which you prove that it is you")
-    if what == "reset":
-        administrator = msgid("An administrator removed all your second steps")
     # That a step of a sign-in was taken stands beside the sign-in; a recovery code is one of few.
     weight = Weight.BESIDE if what == "used" and kind != "recovery_code" else Weight.PLAIN
     return Words(_AUTHENTICATORS.get((kind, what), any_kind), "shield", administrator, weight, is_notable=True)
 
 
+def _reused(facts: _Facts) -> Words:
+    text = msgid("Something that works only once was used again")
+    if facts.text("authenticator") == "passkey":  # its count went back (C31)
+        text = msgid("A passkey was used that may have been copied")
+    return Words(text, "warning", is_notable=True)
+
+
 # The table ------------------------------------------------------------------------------------------------------------
 WORDS: Final[Mapping[str, Words | Callable[[_Facts], Words]]] = {
+    Event.ACCOUNT_REPORTED: _NOT_ME,
     Event.AUTHN_LOGIN_SUCCESS: _signed_in,
     Event.AUTHN_LOGIN_SUCCESSAFTERFAIL: _signed_in,
     Event.AUTHN_LOGIN_FAIL: _failed,
@@ -339,14 +399,14 @@ WORDS: Final[Mapping[str, Words | Callable[[_Facts], Words]]] = {
     ),
     Event.AUTHN_TOKEN_CREATED: _sent,
     Event.AUTHN_TOKEN_REVOKED: _called_off,
-    Event.AUTHN_TOKEN_REUSE: Words(msgid("Something that works only once was used again"), "warning", is_notable=True),
+    Event.AUTHN_TOKEN_REUSE: _reused,
     Event.AUTHN_TOKEN_DELETE: Words(msgid("A link or a code was removed"), "envelope"),
     Event.AUTHZ_FAIL: Words(
         msgid("You tried something that you may not do"),
         "warning",
         msgid("Somebody tried to change your account and was refused"),
     ),
-    Event.AUTHZ_CHANGE: _roles,
+    Event.AUTHZ_CHANGE: _rights,
     Event.AUTHZ_ADMIN: OTHER,
     Event.CRYPT_DECRYPT_FAIL: OTHER,
     Event.CRYPT_ENCRYPT_FAIL: OTHER,

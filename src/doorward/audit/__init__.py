@@ -5,9 +5,8 @@ without its row, or a row without its change, cannot be. The JSON line of the sa
 transaction is durable (`Query.then`), so the log never tells of something that was rolled back.
 """
 
-from doorward.audit.exporting import export_activity
 from doorward.audit.model import AuditEvent, Event, Outcome, Payload
-from doorward.audit.reading import AuditReader, Verification
+from doorward.audit.reading import AuditReader, Verification, list_about
 from doorward.audit.refusals import Refusals
 from doorward.audit.service import AuditTrail
 
@@ -20,5 +19,5 @@ __all__ = [
     "Payload",
     "Refusals",
     "Verification",
-    "export_activity",
+    "list_about",
 ]

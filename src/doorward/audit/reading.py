@@ -9,6 +9,7 @@ from doorward.audit.service import AuditTrail
 from doorward.kernel.ids import first_id
 from doorward.kernel.instant import Instant
 from doorward.ports import Database
+from doorward.sql import Work
 
 _PAGE = 1_000  # rows
 _BEYOND_ALL = "g"  # sorts behind every id
@@ -20,6 +21,11 @@ class Verification:
 
     rows: int
     changed: Sequence[str]
+
+
+def list_about(user_id: str, limit: int) -> Work[Sequence[AuditEvent]]:
+    """The newest `limit` rows about a user, newest first, as the caller's transaction sees them."""
+    return (yield from store.list_of_user(user_id, "", _BEYOND_ALL, limit))
 
 
 @dataclass(frozen=True, slots=True)
