@@ -124,7 +124,7 @@ class Call:
 
 def parse_id(text: str) -> str:
     """What was sent as an id; raises NotFound for what cannot be one (RFC 9562 §4, as we write them)."""
-    if not _ID.fullmatch(text):
+    if not is_id(text):
         raise NotFound(reason="no id")
     return text
 
