@@ -55,14 +55,17 @@ from doorward.adapters.sqlite import SqliteDatabase
 from doorward.adapters.twilio import TwilioMessenger
 from doorward.audit import AuditReader, AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import (
+    RECOVERY,
     Binding,
     FactorPolicy,
     Factors,
     FirstPasskeys,
+    NothingLeaked,
     PasswordPolicy,
     PasswordService,
     RelyingParty,
     SecurityNotices,
+    UndoSince,
     all_kinds,
     export_authenticators,
 )
@@ -71,7 +74,7 @@ from doorward.config import BUILT_IN_ROLES, Settings
 from doorward.confirmations import Confirmations, Purpose
 from doorward.datadir import DataDir
 from doorward.kernel.addresses import PRIVATE_NETWORKS
-from doorward.kernel.caller import LOCAL_OPERATOR, OURSELVES
+from doorward.kernel.caller import LOCAL_OPERATOR, OURSELVES, Caller
 from doorward.kernel.errors import Problem, Unavailable
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.kernel.limits import load_limits
@@ -80,6 +83,7 @@ from doorward.kernel.smtp import parse_mail_server, parse_sender
 from doorward.kernel.startup import StartRefused
 from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, Renderer, SendLimits
 from doorward.ports import Clock, Database, Limiter, Sealer
+from doorward.ports.breach import BreachCheck
 from doorward.ports.places import Places
 from doorward.ports.sms import TextMessenger
 from doorward.recovery import NotMe, NotMeRoutes, Recovery, RecoveryRoutes
@@ -92,6 +96,7 @@ from doorward.sessions import (
     SessionCookies,
     SessionRoutes,
     Sessions,
+    describe,
     export_devices,
     export_sessions,
 )
@@ -127,6 +132,7 @@ from doorward.users import (
     Importer,
     Schema,
     SessionsEnd,
+    User,
     UsersService,
     export_contacts,
     export_profile,
@@ -263,19 +269,20 @@ def wire(
     passwords = PasswordService(
         db, clock, hasher, limiter, sealer, audit, refusals, policy, limits=limits, told=notices.many_failures
     )
-    if settings.password.range_url is not None:
-        passwords.breach = PwnedPasswords(GuardedHttp(seconds=BREACH_SECONDS), settings.password.range_url)
+    passwords.breach = breach_check(settings)
     challenges = FactorChallenges(db, clock, sealer)
     factors = Factors(
         db, clock, sealer, hasher, passwords.tries, audit, users, confirmations, outbox, sends, notices,
         factor_policy(settings), RelyingParty.at(site.public_url, settings.site.name, site.origins), challenges,
     )  # fmt: skip
     binding = Binding(db, clock, hasher, audit, users, factors, challenges, settings.site.name)
+    undo_since: Sequence[UndoSince] = (binding.remove_since,)  # a later room that opens accounts adds its own
     sessions = Sessions(
         db, clock, audit, refusals, PROFILES[settings.sessions.profile], factors, limits.known_device,
         csrf.token_for_session,
     )  # fmt: skip
     passwords.fail_device = sessions.fail_device
+    sessions.told_of_device = partial(_tell_of_device, notices, places)
     # Neither a new password nor the end of all sessions is outlived by what somebody else may have begun (C8, C9).
     sessions.forget = confirmations.end_of_user
     cool_off = CoolOff(
@@ -298,18 +305,20 @@ def wire(
         db, clock, guard, users, passwords, sessions, audit, confirmations, outbox, sends, settings.site.name, rules,
         first,
     )  # fmt: skip
-    flows: dict[Purpose, Flow] = {"sign_up": Flow(by_email.confirm, by_email.resend, new_password_elsewhere=True)}
     contacts = Contacts(
         db, clock, users, passwords, sessions, confirmations, outbox, sends, notices, audit, refusals, rules.error,
-        required=settings.signup.identifier == "email",
+        required=settings.signup.identifier == "email", undo_since=undo_since,
     )  # fmt: skip
     phones = Phones(
         db, clock, users, sessions, confirmations, outbox, sends, notices, audit, refusals, settings.sms.countries
     )
-    flows["email"] = Flow(contacts.confirm, contacts.renew)
-    flows["phone"] = Flow(phones.confirm, phones.renew, at_verify=False)
     leaving = Leaving(db, clock, users, sessions, outbox)
     sign_in_by_email = SignInByEmail(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit)
+    flows: dict[Purpose, Flow] = {
+        "sign_up": Flow(by_email.confirm, by_email.resend, new_password_elsewhere=True),
+        "email": Flow(contacts.confirm, contacts.renew),
+        "phone": Flow(phones.confirm, phones.renew, at_verify=False),
+    }
     if settings.signin.email_link:
         flows["sign_in"] = Flow(sign_in_by_email.confirm, sign_in_by_email.resend, at_verify=False)
     return Services(
@@ -354,7 +363,18 @@ def wire(
             db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit, factors, binding
         ),
         not_me=NotMe(
-            db, clock, users, passwords, notices, sessions, confirmations, audit, AuditReader(db, audit), refusals
+            db,
+            clock,
+            users,
+            passwords,
+            notices,
+            sessions,
+            confirmations,
+            audit,
+            AuditReader(db, audit),
+            refusals,
+            undo_since,
+            lambda user, caller, now: binding.remove_of_kind(user, RECOVERY, caller, now),
         ),
         account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices, leaving),
         contacts=contacts,
@@ -368,6 +388,17 @@ def wire(
         csrf=csrf,
         places=places,
     )
+
+
+def breach_check(settings: Settings) -> BreachCheck:
+    """Who knows the passwords that have leaked."""
+    url = settings.password.range_url
+    return NothingLeaked() if url is None else PwnedPasswords(GuardedHttp(seconds=BREACH_SECONDS), url)
+
+
+def _tell_of_device(notices: SecurityNotices, places: Places, user: User, caller: Caller, now: Instant) -> Work[None]:
+    place = places.find(caller.address, user.locale or "en") or ""
+    yield from notices.new_device(user, describe(caller.user_agent), caller.address, now, place)
 
 
 def factor_policy(settings: Settings) -> FactorPolicy:

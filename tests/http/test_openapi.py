@@ -201,14 +201,7 @@ async def accepted(world: World, described: Described) -> None:
     await contacts(world, send, ada, eve, user["id"])
     await send(ada, "PATCH", f"/api/users/{user['id']}", {"secret": None})
     await send(ada, "POST", "/api/users/me/export")
-    await send(eve, "PATCH", f"/api/users/{user['id']}", {"name": "Mallory"})
-    await send(eve, "GET", f"/api/users/{user['id']}")
-    await send(eve, "GET", f"/api/users/{NOBODY}")
-    for query in ("", "?sort=-coins&limit=1", "?sort=name", "?limit=0", "?sort=secret", "?cursor=x"):
-        await send(eve, "GET", f"/api/users{query}")
-    for query in ("", "?limit=2", "?limit=0", "?cursor=x"):
-        await send(ada, "GET", f"/api/users/me/activity{query}")
-    await send(eve, "DELETE", f"/api/users/{user['id']}")
+    await looks(send, ada, eve, user["id"])
     bearer = {"identifier": "ada", "password": PASSWORD, "transport": "bearer"}
     token = (await send(program, "POST", "/api/sessions", bearer))["token"]
     await send(program, "GET", "/api/sessions/current", authorization=f"Bearer {token}")
@@ -236,6 +229,18 @@ async def accepted(world: World, described: Described) -> None:
     await authenticators(world, send)
     await second_steps(world, send)
     await deletions(world, send, ada, eve, user["id"], other["id"])
+
+
+async def looks(send: Send, ada: Visitor, eve: Visitor, user_id: str) -> None:
+    """Somebody else's record, the list, and what happened to one's own account."""
+    await send(eve, "PATCH", f"/api/users/{user_id}", {"name": "Mallory"})
+    await send(eve, "GET", f"/api/users/{user_id}")
+    await send(eve, "GET", f"/api/users/{NOBODY}")
+    for query in ("", "?sort=-coins&limit=1", "?sort=name", "?limit=0", "?sort=secret", "?cursor=x"):
+        await send(eve, "GET", f"/api/users{query}")
+    for query in ("", "?limit=2", "?limit=0", "?cursor=x"):
+        await send(ada, "GET", f"/api/users/me/activity{query}")
+    await send(eve, "DELETE", f"/api/users/{user_id}")
 
 
 async def ends(send: Send, ada: Visitor) -> None:

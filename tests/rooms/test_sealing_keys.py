@@ -418,7 +418,7 @@ async def test_of_two_who_would_let_a_key_seal_one_does(
     database: Database, sealer: KeyFileSealer, keys: SealingKeys, path: Path
 ) -> None:
     second, third = (key.id for key in read_file(path).with_new_key().with_new_key().keys[1:])
-    for one in (sealer, keys.sealer):
+    for one in (sealer, keys.ring):
         await one.follow(database)
     assert await database.write(lambda: sealer.activate(second))
     assert not await database.write(lambda: keys.ring.activate(third))

@@ -20,7 +20,14 @@ from doorward.authenticators.notices import SecurityNotices
 from doorward.authenticators.password import PasswordPolicy
 from doorward.authenticators.policy import PASSKEY, RECOVERY, TOTP, FactorPolicy, has_factor, recovery_codes_left
 from doorward.authenticators.relying_party import RelyingParty
-from doorward.authenticators.service import REAUTHENTICATE, SIGN_IN, Correct, PasswordService, UndoSince
+from doorward.authenticators.service import (
+    REAUTHENTICATE,
+    SIGN_IN,
+    Correct,
+    NothingLeaked,
+    PasswordService,
+    UndoSince,
+)
 from doorward.authenticators.tries import Tries
 
 __all__ = [
@@ -43,6 +50,7 @@ __all__ = [
     "FirstPasskeys",
     "KnownDevice",
     "Newcomer",
+    "NothingLeaked",
     "PasswordPolicy",
     "PasswordService",
     "Proven",

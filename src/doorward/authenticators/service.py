@@ -84,10 +84,11 @@ class _Try:
     lane: bytes
 
 
-class _NothingLeaked:
+class NothingLeaked:
     """The breach check where none is configured."""
 
     async def is_known(self, password: str) -> bool:  # noqa: ARG002  a port's method
+        """No password is."""
         return False
 
 
@@ -117,7 +118,7 @@ class PasswordService:
     policy: PasswordPolicy
     limits: Limits = field(default_factory=load_limits)
     fail_device: Callable[[str], Work[None]] = _no_more
-    breach: BreachCheck = field(default_factory=_NothingLeaked)
+    breach: BreachCheck = field(default_factory=NothingLeaked)
     forget: Forget = _no_more
     told: Told = _tell_nobody
     tries: Tries = field(init=False)

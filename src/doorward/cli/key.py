@@ -101,7 +101,8 @@ def _tell(outcome: Outcome, keys: str) -> None:
         case StillNeeded(values):
             click.echo(
                 f"Not finished. Values under another key than the one that seals now: {values}\n"
-                "Run: doorward key rotate-sealing\nIf that does not help, a server lacks this key and uses the old one.",
+                "Run: doorward key rotate-sealing\n"
+                "If that does not help, a server lacks this key and uses the old one.",
                 err=True,
             )
 

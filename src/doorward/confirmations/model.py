@@ -11,8 +11,8 @@ Purpose: TypeAlias = Literal[
     "cool_off_email", "cool_off_phone", "cool_off_stop", "not_me",
 ]  # fmt: skip
 """What comes about when it is confirmed. `password`: a forced change, by someone who has no proven address. `factor`: a
-code that is sent for the second step of a sign-in. `cool_off_*`: of somebody who has lost every second step. `not_me`: an
-owner says that what a notice told them of was not their doing."""
+code that is sent for the second step of a sign-in. `cool_off_*`: of somebody who has lost every second step. `not_me`:
+an owner says that what a notice told them of was not their doing."""
 
 State: TypeAlias = Literal["live", "used", "void", "expired", "unknown"]
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Malformed, NotFound, NotSignedIn, Problem
+from doorward.kernel.ids import is_id
 from doorward.kernel.instant import Instant
 
 BODY_LIMIT = 16 * 1024
