@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, insert, select, update
 from doorward import log
 from doorward.audit import AuditEvent, AuditTrail, Event, Outcome
 from doorward.audit.store import list_events
-from doorward.kernel.caller import Caller
+from doorward.kernel.caller import OURSELVES, Caller
 from doorward.ports import Database, Sealer
 from doorward.sql import Statement, Work
 from doorward.sql.tables import audit_event, setting
@@ -58,12 +58,12 @@ async def test_a_row_tells_who_what_when_and_from_where(
     assert (row.event, row.outcome, row.at) == ("authn_login_success", "success", clock.now())
     assert (row.user_id, row.actor_id, row.session_id) == (USER, ACTOR, SESSION)
     assert (row.address, row.request_id) == (CALLER.address, CALLER.request_id)
-    assert json.loads(row.payload or "") == {"amr": ["pwd"]}
+    assert json.loads(row.payload or "") == {"amr": ["pwd"], "device": "A program"}
     assert trail.verify(row)
 
 
 async def test_a_row_with_nothing_but_its_event_verifies(database: Database, trail: AuditTrail) -> None:
-    await database.write(lambda: trail.record(Event.SYS_STARTUP, Outcome.SUCCESS, CALLER))
+    await database.write(lambda: trail.record(Event.SYS_STARTUP, Outcome.SUCCESS, OURSELVES))
     row = await only_row(database)
     assert (row.payload, row.payload_digest) == (None, None)
     assert trail.verify(row)
@@ -132,8 +132,8 @@ async def test_what_is_left_of_a_redacted_payload_can_only_be_checked_with_the_s
     await database.write(lambda: signed_in(trail, payload={"amr": ["pwd"], "n": 2}))
     kept = {row.payload_digest for row in await database.search(list_events())}
     assert len(kept) == 2
-    assert trail.sealer.mac(b'{"amr":["pwd"]}', "audit_payload") in kept
-    assert sha256(b'{"amr":["pwd"]}').digest() not in kept
+    assert trail.sealer.mac(b'{"amr":["pwd"],"device":"A program"}', "audit_payload") in kept
+    assert sha256(b'{"amr":["pwd"],"device":"A program"}').digest() not in kept
 
 
 @pytest.mark.parametrize("evil", ["a\x00b", "\ud800", "line\r\nbreak", "\u202e", "é" * 1000])
@@ -165,7 +165,7 @@ async def test_the_line_of_an_event_is_written_after_the_commit(
         "session_id": SESSION,
         "source_ip": CALLER.address,
         "request_id": CALLER.request_id,
-        "details": {"amr": ["pwd"]},
+        "details": {"amr": ["pwd"], "device": "A program"},
     }
 
 

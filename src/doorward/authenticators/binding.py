@@ -14,7 +14,7 @@ from typing import Any, Final
 from doorward.audit import AuditTrail, Event, Outcome
 from doorward.authenticators import factor_store as store
 from doorward.authenticators.challenges import BINDING_SECONDS, Challenges, Waiting
-from doorward.authenticators.factors import NOT_OFFERED, Claimant, Factors, sealed_for
+from doorward.authenticators.factors import NOT_OFFERED, Claimant, Factors
 from doorward.authenticators.kind import MFA, Bound, Refused, Secret, Sent, State
 from doorward.authenticators.kinds import all_kinds, passkey, recovery_code, totp
 from doorward.authenticators.policy import PASSKEY, RECOVERY, TOTP, has_factor
@@ -25,7 +25,7 @@ from doorward.kernel.ids import new_id
 from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database, Hasher
-from doorward.sql import Work
+from doorward.sql import Work, purpose_of
 from doorward.users import User, UsersService
 
 LABEL_LONGEST: Final = 60
@@ -269,7 +269,7 @@ class Binding:
             "kind": proven.kind,
             "label": proven.label,
             "lookup": proven.lookup,
-            "secret_sealed": self.factors.sealer.seal(text, sealed_for(bound_id)),
+            "secret_sealed": self.factors.sealer.seal(text, purpose_of("authenticator", bound_id)),
             "state": json.dumps(dict(proven.state)),
             "version": 0,
             "step": int(proven.step),

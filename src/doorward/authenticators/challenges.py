@@ -12,7 +12,7 @@ from doorward.authenticators import factor_store as store
 from doorward.kernel.ids import new_id
 from doorward.kernel.instant import SECOND
 from doorward.ports import Clock, Database, Sealer
-from doorward.sql import Work
+from doorward.sql import Work, purpose_of
 
 SECONDS: Final = 300  # C29: five minutes for a passkey
 BINDING_SECONDS: Final = 900  # to find the telephone and to install an app
@@ -68,7 +68,8 @@ class Challenges:
         """Keep something, sealed, until `holder` comes back with an answer; the latest `side_by_side` of them."""
         now = self.clock.now()
         challenge_id = new_id(now)
-        sealed = self.sealer.seal(json.dumps(content, separators=(",", ":")).encode(), _sealed_for(challenge_id))
+        text = json.dumps(content, separators=(",", ":")).encode()
+        sealed = self.sealer.seal(text, purpose_of("challenge", challenge_id))
         row = {
             "id": challenge_id,
             "purpose": purpose,
@@ -87,7 +88,7 @@ class Challenges:
     async def _list(self, purpose: str, holder: bytes) -> list[Waiting]:
         found = await self.db.read(store.list_challenges(holder, purpose, self.clock.now()))
         return [
-            Waiting(challenge_id, user_id, json.loads(self.sealer.open(sealed, _sealed_for(challenge_id))))
+            Waiting(challenge_id, user_id, json.loads(self.sealer.open(sealed, purpose_of("challenge", challenge_id))))
             for challenge_id, user_id, sealed in found
         ]
 
@@ -100,7 +101,3 @@ class Challenges:
         now = self.clock.now()
         while await self.db.write(lambda: store.delete_expired_challenges(now)) == store.PURGE_AT_ONCE:
             pass
-
-
-def _sealed_for(challenge_id: str) -> str:
-    return f"challenge:{challenge_id}"

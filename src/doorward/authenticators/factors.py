@@ -31,7 +31,7 @@ from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import Clock, Database, Hasher, Sealer
-from doorward.sql import Work
+from doorward.sql import Work, purpose_of
 from doorward.users import User, UsersService, contact_key, identifier_key
 
 FACTOR: Final = "factor"  # the table of limits.toml, and the purpose of a code that is sent
@@ -118,7 +118,7 @@ class Factors:
     def opened(self, row: store.Sealed) -> Bound:
         """A row with its secret."""
         bound_id, user_id, kind, label, sealed, state, version, step, bound_at, last_used_at = row
-        secret = json.loads(self.sealer.open(sealed, sealed_for(bound_id)))
+        secret = json.loads(self.sealer.open(sealed, purpose_of("authenticator", bound_id)))
         return Bound(bound_id, user_id, kind, label, secret, state, version, step, bound_at, last_used_at)
 
     def standing(self, user_id: str, proof: Proof) -> Work[Standing]:
@@ -545,11 +545,6 @@ class Factors:
     async def purge(self) -> None:
         """Forget challenges that nobody answered."""
         await self.challenges.purge()
-
-
-def sealed_for(bound_id: str) -> str:
-    """The purpose under which an authenticator's secret is sealed."""
-    return f"authenticator:{bound_id}"
 
 
 def _failure(kind: str, reason: str, failures: int, device: KnownDevice | None) -> Payload:

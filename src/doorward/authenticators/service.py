@@ -35,7 +35,7 @@ An owner has said that it was not them who got it. It runs in the transaction th
 locked and before the sessions end: a way in that is being used at that moment is waited for.
 """
 
-_OURSELVES = Caller(address="local")
+
 _LEAKED = msgid(
     "This password has appeared in a data leak, so it is among those that are guessed first. Choose another one"
 )
@@ -140,7 +140,7 @@ class PasswordService:
         if is_known:
             raise Invalid([FieldError(field, "leaked", _LEAKED)])
         if is_known is None:
-            await self.refusals.note(Event.SYS_MONITOR_DISABLED, _OURSELVES, {"part": "range api"})
+            await self.refusals.note(Event.SYS_MONITOR_DISABLED, OURSELVES, {"part": "range api"})
         return await self.hasher.hash(normal)
 
     def set_password(self, user_id: str, digest: str, change_wanted: ChangeWanted | None = None) -> Work[None]:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from doorward.audit import AuditTrail, Event, Outcome
-from doorward.kernel.caller import Caller
+from doorward.kernel.caller import OURSELVES, Caller
 from doorward.kernel.errors import Conflict, Invalid, NotFound
 from doorward.kernel.ids import new_id
 from doorward.kernel.instant import DAY, SECOND, Instant, to_rfc3339
@@ -41,7 +41,6 @@ _WRITABLE = ("uid", "name", "email", "dob", "status", "roles")
 _IN_SESSIONS = ("uid", "name", "status", "roles")  # what sessions carry of a user
 _ENDING = ("status", "roles")  # what no session outlives: the next one begins with a sign-in
 _ERASED_AT_ONCE = 100  # between two looks at who is due
-_OURSELVES = Caller(address="local", user_agent="doorward")
 _IS_LEAVING = msgid("This account is being deleted; bring it back first")
 _IS_NOT_LEAVING = msgid("This account is not being deleted")
 _LAST_ADMIN = "This is the last administrator; make somebody else one first"
@@ -309,7 +308,7 @@ class UsersService:
         asked_at = yield from store.delete_due_deletion(user_id, now)
         if asked_at is None or user.status != LEAVING:
             return False
-        yield from self._erase(user_id, user_id, _OURSELVES, now, asked_at)
+        yield from self._erase(user_id, user_id, OURSELVES, now, asked_at)
         yield from also(user, now)
         return True
 

@@ -34,6 +34,7 @@ from doorward.kernel.instant import SECOND
 from doorward.kernel.msgid import msgid
 from doorward.kernel.secret import is_secret
 from doorward.ports import Clock
+from doorward.sql import purpose_of
 from doorward.web.cookies import FORM_SECONDS, PREFERENCE_SECONDS, VISIT_SECONDS, Cookies
 from doorward.web.csrf import FIELD, HEADER, STALE, Csrf, sent_by_browser
 from doorward.web.forms import FormField
@@ -196,7 +197,7 @@ class Gate:
             return redirect(f"/confirm?next={quote(path)}")
         browser = secrets.token_urlsafe(24)
         text = json.dumps({"browser": browser, "fields": fields}).encode()
-        sealed = self.csrf.sealer.seal(text, _sealed_for(call.session.id))
+        sealed = self.csrf.sealer.seal(text, purpose_of("kept_form", call.session.id))
         await self.keep_form(call.session.id, path, sealed)
         response = redirect(f"/confirm?next={quote(CONTINUE_PAGE)}")
         self.cookies.put(response, self.cookies.form, browser, FORM_SECONDS)
@@ -204,7 +205,7 @@ class Gate:
 
     def open_form(self, session_id: str, sealed: bytes, browser: str | None) -> Mapping[str, str] | None:
         """The fields of a form that was kept; None in another browser (by its cookie) than the one that sent it."""
-        found: dict[str, Any] = json.loads(self.csrf.sealer.open(sealed, _sealed_for(session_id)))
+        found: dict[str, Any] = json.loads(self.csrf.sealer.open(sealed, purpose_of("kept_form", session_id)))
         fields: Mapping[str, str] = found["fields"]
         return fields if hmac.compare_digest(found["browser"].encode(), (browser or "").encode()) else None
 
@@ -287,10 +288,6 @@ class Gate:
             **context,
         )
         return Response(body, status, headers, "text/html")
-
-
-def _sealed_for(session_id: str) -> str:
-    return f"kept form:{session_id}"
 
 
 def _here(request: Request) -> str:
