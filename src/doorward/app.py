@@ -234,7 +234,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         db, clock, audit, refusals, PROFILES[settings.sessions.profile], factors, limits.known_device,
         csrf.token_for_session,
     )  # fmt: skip
-    passwords.fail_device = sessions.fail_device
+    passwords.fail_device = passwords.tries.fail_device = sessions.fail_device
     # Neither a new password nor the end of all sessions is outlived by what somebody else may have begun (C8, C9).
     sessions.forget = confirmations.end_of_user
     cool_off = CoolOff(

@@ -134,6 +134,7 @@ class Limits:
     code: ActionLimit
     factor: ActionLimit
     passkey: ActionLimit
+    recovery_codes: ActionLimit
     account: AccountLimit
     known_device: DeviceLimit
 
