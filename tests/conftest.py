@@ -12,6 +12,7 @@ from doorward.adapters.sealing import KeyFileSealer
 from doorward.ports import Database, Sealer
 from doorward.testing import MovableClock
 from tests.support.databases import migrate, open_database
+from tests.support.measuring import measurements
 from tests.support.network import forbid_the_outside_world
 from tests.support.postgres import PostgresServer, postgres_server
 
@@ -28,6 +29,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     """Close the network before the first test is even imported."""
     forbid_the_outside_world()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what was measured."""
+    found = sorted(measurements(terminalreporter))
+    if found:
+        terminalreporter.section("measured")
+        for test, what in found:
+            terminalreporter.write_line(f"{test}: {what}")
 
 
 @pytest.hookimpl(wrapper=True)

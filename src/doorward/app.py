@@ -6,7 +6,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,38 +21,50 @@ from doorward import __version__
 from doorward.account import (
     Account,
     AccountRoutes,
+    Activity,
+    ActivityRoutes,
     ContactRoutes,
     Contacts,
+    DataRoutes,
+    Export,
+    Exporting,
     Frame,
+    Leaving,
+    Part,
     Phones,
     StepPages,
     Steps,
     StepsApi,
     UsersApi,
+    export_activity,
+    export_sent,
 )
 from doorward.adapters.argon2 import Argon2Hasher
 from doorward.adapters.clock import SystemClock
 from doorward.adapters.database_limiter import DatabaseLimiter
+from doorward.adapters.geoip import GeoipPlaces, NoPlaces
 from doorward.adapters.guarded_http import GuardedHttp
 from doorward.adapters.memory_limiter import MemoryLimiter
 from doorward.adapters.postgres import PostgresDatabase
 from doorward.adapters.pwned import SECONDS as BREACH_SECONDS
 from doorward.adapters.pwned import PwnedPasswords
-from doorward.adapters.sealing import open_sealer_of
+from doorward.adapters.sealing import KeyFileSealer, open_sealer_of
 from doorward.adapters.sms_gateway import GatewayMessenger
 from doorward.adapters.smtp import SmtpMailer
 from doorward.adapters.sqlite import SqliteDatabase
 from doorward.adapters.twilio import TwilioMessenger
-from doorward.audit import AuditTrail, Event, Outcome, Refusals
+from doorward.audit import AuditReader, AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import (
     Binding,
     FactorPolicy,
     Factors,
+    FirstPasskeys,
     PasswordPolicy,
     PasswordService,
     RelyingParty,
     SecurityNotices,
     all_kinds,
+    export_authenticators,
 )
 from doorward.authenticators import Challenges as FactorChallenges
 from doorward.config import BUILT_IN_ROLES, Settings
@@ -63,13 +75,26 @@ from doorward.kernel.caller import LOCAL_OPERATOR, OURSELVES
 from doorward.kernel.errors import Problem, Unavailable
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.kernel.limits import load_limits
+from doorward.kernel.msgid import msgid
 from doorward.kernel.smtp import parse_mail_server, parse_sender
 from doorward.kernel.startup import StartRefused
 from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, Renderer, SendLimits
 from doorward.ports import Clock, Database, Limiter, Sealer
+from doorward.ports.places import Places
 from doorward.ports.sms import TextMessenger
-from doorward.recovery import Recovery, RecoveryRoutes
-from doorward.sessions import CURRENT, PROFILES, CurrentSessionLane, Session, SessionCookies, SessionRoutes, Sessions
+from doorward.recovery import NotMe, NotMeRoutes, Recovery, RecoveryRoutes
+from doorward.sealing import FOLLOW_SECONDS, SealingKeys
+from doorward.sessions import (
+    CURRENT,
+    PROFILES,
+    CurrentSessionLane,
+    Session,
+    SessionCookies,
+    SessionRoutes,
+    Sessions,
+    export_devices,
+    export_sessions,
+)
 from doorward.setup import Setup, SetupRoutes
 from doorward.signin import (
     Begun,
@@ -87,9 +112,11 @@ from doorward.signup import (
     Challenges,
     InvitationRoutes,
     Invitations,
+    PasskeySignUpRoutes,
     RegistrationRules,
     SignUp,
     SignUpByEmail,
+    SignUpByPasskey,
     SignUpGuard,
     SignUpRoutes,
 )
@@ -101,6 +128,8 @@ from doorward.users import (
     Schema,
     SessionsEnd,
     UsersService,
+    export_contacts,
+    export_profile,
     index_statements,
     reserved_keys,
 )
@@ -117,7 +146,9 @@ from doorward.web.seldom import Seldom
 from doorward.web.system import LIVE, SystemRoutes, fixed_lane, static_lanes
 
 PURGE_EVERY_SECONDS = 600
+ERASE_EVERY_SECONDS = 600
 KEYS_EVERY_SECONDS = 60
+PLACES_EVERY_SECONDS = 60
 _log = structlog.get_logger("doorward")
 
 OpenDatabase: TypeAlias = Callable[[Settings, DataDir], Awaitable[SqliteDatabase | PostgresDatabase]]
@@ -131,6 +162,7 @@ class Services:
     db: Database
     clock: Clock
     sealer: Sealer
+    sealing: SealingKeys
     hasher: Argon2Hasher
     limiter: Limiter
     durable: DatabaseLimiter
@@ -148,11 +180,13 @@ class Services:
     passwords: PasswordService
     factors: Factors
     binding: Binding
+    notices: SecurityNotices
     sessions: Sessions
     keys: SigningKeys
     tokens: AccessTokens
     sign_up: SignUp
     sign_up_by_email: SignUpByEmail
+    sign_up_by_passkey: SignUpByPasskey
     invitations: Invitations
     verification: Verification
     sign_in: SignIn
@@ -160,13 +194,18 @@ class Services:
     cool_off: CoolOff
     sign_in_by_email: SignInByEmail
     recovery: Recovery
+    not_me: NotMe
     account: Account
     contacts: Contacts
     phones: Phones
     steps: Steps
+    activity: Activity
+    leaving: Leaving
+    export: Export
     setup: Setup
     importer: Importer
     csrf: Csrf
+    places: Places
 
 
 async def open_database(settings: Settings, data: DataDir) -> SqliteDatabase | PostgresDatabase:
@@ -188,10 +227,12 @@ async def open_services(
         sealer = await open_sealer_of(db, data.sealing_key, os.environ)
         hasher = Argon2Hasher(memory_kib=settings.password.memory_kib, time_cost=settings.password.time_cost)
         stack.callback(hasher.close)
-        yield wire(settings, db, hasher, sealer, clock or SystemClock())
+        yield wire(settings, db, hasher, sealer, clock or SystemClock(), places_of(settings, data))
 
 
-def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer, clock: Clock) -> Services:
+def wire(
+    settings: Settings, db: Database, hasher: Argon2Hasher, sealer: KeyFileSealer, clock: Clock, places: Places
+) -> Services:
     """Give every room what it needs."""
     site = Site.at(settings.public_url, settings.server.trusted_proxies)
     csrf = Csrf(site, sealer)
@@ -217,7 +258,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     reserved = reserved_keys(settings.signup.reserved_names)
     users = UsersService(db, clock, audit, schema, revoke, reserved)
     sends = SendLimits(durable, refusals)
-    notices = SecurityNotices(outbox)
+    notices = SecurityNotices(outbox, confirmations, sealer, limits.notice)
     policy = PasswordPolicy(minimum_length=settings.password.minimum_length, site=settings.site.name)
     passwords = PasswordService(
         db, clock, hasher, limiter, sealer, audit, refusals, policy, limits=limits, told=notices.many_failures
@@ -252,17 +293,22 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
     chosen = settings.signup
     rules = RegistrationRules.of(chosen.allow_domains, chosen.deny_domains, chosen.disposable_domains_file)
     sign_up = SignUp(clock, guard, users, passwords, sessions, audit, confirmations, outbox, sends, rules)
+    first = FirstPasskeys(binding, challenges)
     by_email = SignUpByEmail(
-        db, clock, guard, users, passwords, sessions, audit, confirmations, outbox, sends, settings.site.name, rules
-    )
+        db, clock, guard, users, passwords, sessions, audit, confirmations, outbox, sends, settings.site.name, rules,
+        first,
+    )  # fmt: skip
     flows: dict[Purpose, Flow] = {"sign_up": Flow(by_email.confirm, by_email.resend, new_password_elsewhere=True)}
     contacts = Contacts(
-        db, clock, users, passwords, sessions, confirmations, outbox, sends, audit, refusals, rules.error,
+        db, clock, users, passwords, sessions, confirmations, outbox, sends, notices, audit, refusals, rules.error,
         required=settings.signup.identifier == "email",
     )  # fmt: skip
-    phones = Phones(db, clock, users, sessions, confirmations, outbox, sends, audit, refusals, settings.sms.countries)
+    phones = Phones(
+        db, clock, users, sessions, confirmations, outbox, sends, notices, audit, refusals, settings.sms.countries
+    )
     flows["email"] = Flow(contacts.confirm, contacts.renew)
     flows["phone"] = Flow(phones.confirm, phones.renew, at_verify=False)
+    leaving = Leaving(db, clock, users, sessions, outbox)
     sign_in_by_email = SignInByEmail(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit)
     if settings.signin.email_link:
         flows["sign_in"] = Flow(sign_in_by_email.confirm, sign_in_by_email.resend, at_verify=False)
@@ -271,6 +317,7 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         db=db,
         clock=clock,
         sealer=sealer,
+        sealing=SealingKeys(db, sealer, sealer, audit),
         hasher=hasher,
         limiter=limiter,
         durable=durable,
@@ -288,25 +335,38 @@ def wire(settings: Settings, db: Database, hasher: Argon2Hasher, sealer: Sealer,
         passwords=passwords,
         factors=factors,
         binding=binding,
+        notices=notices,
         sessions=sessions,
         keys=keys,
         tokens=AccessTokens(keys, site.public_url, clock),
         sign_up=sign_up,
         sign_up_by_email=by_email,
+        sign_up_by_passkey=SignUpByPasskey(
+            guard, passwords.tries, first, sign_up, by_email if settings.signup.identifier == "email" else None
+        ),
         invitations=Invitations(db, clock, users, passwords, sessions, audit, confirmations, outbox),
         verification=Verification(confirmations, flows),
         sign_in=SignIn(db, clock, users, passwords, sessions, confirmations, outbox, sends, audit),
         second=SecondStep(db, clock, users, sessions, factors, binding, audit),
         cool_off=cool_off,
         sign_in_by_email=sign_in_by_email,
-        recovery=Recovery(db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit),
-        account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices),
+        recovery=Recovery(
+            db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit, factors, binding
+        ),
+        not_me=NotMe(
+            db, clock, users, passwords, notices, sessions, confirmations, audit, AuditReader(db, audit), refusals
+        ),
+        account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices, leaving),
         contacts=contacts,
         phones=phones,
         steps=Steps(db, clock, users, passwords, sessions, factors, binding, refusals),
+        activity=Activity(AuditReader(db, audit), clock, places.find),
+        leaving=leaving,
+        export=Export(db, clock, users, sessions, audit, limiter, refusals, settings.site.name, exports()),
         setup=Setup(db, clock, users, sign_up, audit),
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
+        places=places,
     )
 
 
@@ -316,6 +376,25 @@ def factor_policy(settings: Settings) -> FactorPolicy:
     sent = {"sms_code": chosen.sms and settings.can_text, "email_code": chosen.email and settings.can_mail}
     offered = frozenset(name for name in all_kinds() if sent.get(name, True))
     return FactorPolicy(chosen.required, chosen.grace_days * DAY, offered)
+
+
+def places_of(settings: Settings, data: DataDir) -> Places:
+    """Who knows where an address is; nobody where no file is configured."""
+    file = settings.server.geoip_file
+    return NoPlaces() if file is None else GeoipPlaces(Path(file), data.path)
+
+
+def exports() -> Sequence[Exporting]:
+    """What users get when they ask for their data, in this order. A room that keeps something of them adds a line."""
+    return (
+        Part("profile.json", msgid("Your profile with every field, your roles, and when it changed"), export_profile),
+        Part("contacts.json", msgid("Your e-mail address and phone number, since when confirmed"), export_contacts),
+        Part("sessions.json", msgid("Where you are signed in"), export_sessions),
+        Part("devices.json", msgid("Browsers that are known as yours: since when, and when last used"), export_devices),
+        Part("authenticators.json", msgid("What you prove who you are with, without secrets"), export_authenticators),
+        Part("activity.json", msgid("What happened to your account: the newest 5,000 events"), export_activity),
+        Part("messages.json", msgid("What was sent to you lately: kind and time, not the contents"), export_sent),
+    )
 
 
 def message_renderer(settings: Settings) -> Renderer:
@@ -411,12 +490,16 @@ class App:
             await services.sessions.start()
             s.push_async_callback(services.sessions.stop)
             services.renderer.check()
+            services.places.open()
             services.outbox.wake = services.delivery.wake
             services.delivery.start()
             s.push_async_callback(services.delivery.stop)
             for chore in (
                 repeat(PURGE_EVERY_SECONDS, "purge", partial(_purge, services)),
+                repeat(ERASE_EVERY_SECONDS, "erase", services.leaving.erase_due),
                 repeat(KEYS_EVERY_SECONDS, "keys", services.keys.refresh),
+                repeat(PLACES_EVERY_SECONDS, "places", services.places.renew),
+                repeat(FOLLOW_SECONDS, "sealing", services.sealing.follow),
             ):
                 s.callback(asyncio.create_task(chore).cancel)
             await _note(services, Event.SYS_STARTUP)
@@ -483,11 +566,26 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
         await services.db.search(migrate.find_version())
 
     violations = Seldom("csp_violation", services.clock)
-    system = SystemRoutes(gate, {"database": database_answers}, services.keys.jwks, api_document, violations)
+    checks = {"database": database_answers, "sealing key": services.sealing.check}
+    system = SystemRoutes(gate, checks, services.keys.jwks, api_document, violations)
     found.extend(
         (
             *SignUpRoutes(
-                gate, services.sign_up, cookies, schema, by_email, settings.signup.invitation_only
+                gate,
+                services.sign_up,
+                cookies,
+                schema,
+                by_email,
+                settings.signup.invitation_only,
+                services.factors.party.takes_passkeys,
+            ).operations(),
+            *PasskeySignUpRoutes(
+                gate,
+                services.sign_up_by_passkey,
+                cookies,
+                schema,
+                services.factors.party.takes_passkeys,
+                settings.signup.invitation_only,
             ).operations(),
             *InvitationRoutes(
                 gate, services.invitations, cookies, schema, (*BUILT_IN_ROLES, *settings.roles)
@@ -504,14 +602,25 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             ),
             *(() if services.mailbox is None else MailboxRoutes(gate, services.mailbox).operations()),
             *RecoveryRoutes(gate, services.recovery).operations(),
-            *SessionRoutes(gate, services.sessions).operations(),
+            *NotMeRoutes(gate, services.not_me).operations(),
+            *SessionRoutes(gate, services.sessions, cookies, services.places).operations(),
             *UsersApi(gate, services.account, services.directory, schema, cookies, shown).operations(),
             *AccountRoutes(
-                gate, services.account, services.sessions, cookies, services.directory, schema, shown, frame
+                gate,
+                services.account,
+                services.sessions,
+                cookies,
+                services.directory,
+                schema,
+                shown,
+                frame,
+                services.places,
             ).operations(),
             *ContactRoutes(gate, services.contacts, services.phones, frame).operations(),
             *StepPages(gate, services.steps, cookies, frame).operations(),
             *StepsApi(gate, services.steps, cookies).operations(),
+            *ActivityRoutes(gate, services.activity, frame, not_me=True).operations(),
+            *DataRoutes(gate, services.export, frame).operations(),
             *SetupRoutes(gate, services.setup, cookies, schema).operations(),
             *system.operations(),
         )
@@ -559,7 +668,7 @@ async def _purge(services: Services) -> None:
     await services.durable.purge()
 
 
-async def repeat(seconds: float, name: str, chore: Callable[[], Awaitable[None]]) -> None:
+async def repeat(seconds: float, name: str, chore: Callable[[], Awaitable[object]]) -> None:
     """Do a chore now and then. Whatever fails is logged and tried again: nothing depends on it."""
     while True:
         await asyncio.sleep(seconds)

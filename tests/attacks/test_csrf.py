@@ -13,6 +13,7 @@ from doorward.web.routing import FORM, JSON, Access, Operation
 from tests.http.conftest import ORIGIN, PASSWORD, Visitor, World
 from tests.support.attack import (
     UNSAFE,
+    audited,
     dump,
     live_token,
     make_admin,
@@ -42,6 +43,7 @@ HARMLESS = {"POST /csp-reports"}  # changes nothing and tells nothing, so it ask
 
 LINKS: Mapping[str, Purpose] = {
     "/invitation/": "invitation",
+    "/not-me/": "not_me",
     "/recovery/": "recovery",
     "/sign-in/link/": "sign_in",
     "/undo/": "email_undo",
@@ -186,11 +188,13 @@ async def test_reading_changes_nothing(world: World) -> None:
     key = {"x-mailbox-key": world.services.mailbox.path.partition("=")[2]}
     tokens = {place: await live_token(world, purpose, user) for place, purpose in LINKS.items()}
     tokens["/setup/"] = (await world.services.setup.new_link()).removeprefix("/setup/")
+    (event,) = await audited(world, "user_created")
+    subjects = {"/dev/mail/": mail.id, "/account/not-me/": event.id}
     before = await dump(world.services.db)
     for operation in route_table(world):
         if operation.method == "GET":
             token = tokens[operation.path.partition("{")[0]] if "{token}" in operation.path else ""
-            subject = mail.id if operation.path.startswith("/dev/") else user
+            subject = subjects.get(operation.path.partition("{")[0], user)
             for visitor in (ada, world.visitor()):
                 for method in ("GET", "HEAD"):
                     path = path_of(operation, id=subject, token=token)

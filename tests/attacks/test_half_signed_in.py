@@ -3,9 +3,7 @@
 ASVS 5.0: 6.3.3, 6.3.4, 6.5.1, 6.6.2 (bound to the request), 7.2.4, 7.4.2, 7.4.3.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 import httpx
@@ -15,17 +13,13 @@ import pytest
 from doorward.config import Settings
 from doorward.config.settings import Factors, Signin
 from doorward.web.routing import FORM, Access, Operation
-from tests.http.conftest import ORIGIN, PASSWORD, Inbox, Visitor, World
-from tests.support.attack import OPERATOR, call, dump, make_admin, name_of, path_of, route_table
-from tests.support.factors import OWN, STEP, app_code, half_signed_in, signed_in, step
-from tests.support.members import code as latest_code
+from tests.http.conftest import ORIGIN, Visitor, World
+from tests.support.attack import call, dump, name_of, path_of, route_table
+from tests.support.factors import app_code, half_signed_in, step
 from tests.support.second_step import (
-    AGAIN,
-    CURRENT,
     ENROL,
     WRONG,
     Member,
-    add_passkey,
     full_member,
     half_in,
     lend,
@@ -33,7 +27,6 @@ from tests.support.second_step import (
     sessions_of,
     use_passkey,
 )
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 TICKET = "doorward-ticket"
 NUMBER = "+4915123456789"

@@ -155,7 +155,7 @@ async def test_a_mailbox_is_one_factor_and_never_two(people: World) -> None:
     session = (await browser.get("/api/sessions/current")).json()
     assert (session["amr"], session["aal"]) == (["otp"], 1)
     row = (await audited(people, "authn_login_success"))[-1]
-    assert json.loads(row.payload or "") == {"amr": ["otp"]}
+    assert json.loads(row.payload or "") == {"amr": ["otp"], "device": "Python"}
 
 
 async def test_nothing_of_it_is_there_unless_it_is_configured(world: World) -> None:

@@ -209,7 +209,8 @@ async def test_every_case_leaves_one_audit_row(people: World) -> None:
     for address in ADDRESSES.values():
         await over_json(people.visitor(), address)
     rows = (await audited(people, "authn_token_created"))[before:]
-    assert [json.loads(row.payload or "") for row in rows] == [{"purpose": "sign_up"}] * len(ADDRESSES)
+    noted = {"purpose": "sign_up", "device": "Python"}
+    assert [json.loads(row.payload or "") for row in rows] == [noted] * len(ADDRESSES)
     assert "example.org" not in str(rows)
 
 

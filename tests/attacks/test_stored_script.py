@@ -1,12 +1,18 @@
 """Names and fields that are markup: text in every page, and JSON that no browser takes for a page ."""
 
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
-from tests.http.conftest import PASSWORD, Visitor, World
+from doorward.config import Settings
+from doorward.datadir import DataDir
+from doorward.testing import MovableClock
+from tests.http.conftest import PASSWORD, Visitor, World, running
+from tests.support.geoip import PARIS, place, write_places
 
 MARKUP = (
     "<script>alert(1)</script>",
@@ -70,6 +76,8 @@ async def pages_of(visitor: Visitor) -> dict[str, httpx.Response]:
         "/account",
         "/account/password",
         "/account/sessions",
+        "/account/activity",
+        "/account/data",
         "/account/delete",
         "/members",
         "/members?sort=-coins",
@@ -100,6 +108,29 @@ async def test_markup_in_names_and_fields_is_text_on_every_page(world: World) ->
     listed = Page((await plain.get("/members")).text)
     assert listed.harmful == []
     assert [markup for markup in MARKUP if markup not in listed.texts] == []
+
+
+@pytest.mark.asvs("1.2.1")
+async def test_markup_in_the_names_of_a_file_of_places_is_text(
+    settings: Settings, tmp_path: Path, clock: MovableClock
+) -> None:
+    """Whoever writes that file is nobody that we know."""
+    file = write_places(tmp_path / "places.mmdb")
+    server = msgspec.structs.replace(settings.server, geoip_file=str(file))
+    async with running(msgspec.structs.replace(settings, server=server), DataDir.open(tmp_path / "d"), clock) as world:
+        ada = world.visitor(PARIS)
+        await ada.sign_up("ada")
+        shape = await shape_of(await ada.get("/account/sessions"))
+        for markup in MARKUP:
+            write_places(file, {f"{PARIS}/32": place(markup, markup[::-1])})
+            for _ in range(2):
+                await world.services.places.renew()
+            page = await ada.get("/account/sessions")
+            assert await shape_of(page) == shape, markup
+            assert f"{markup}, {markup[::-1]}" in Page(page.text).texts
+            listed = await ada.get("/api/sessions")
+            assert listed.headers["content-type"] == "application/json"
+            assert [row["place"] for row in listed.json()["data"]] == [f"{markup}, {markup[::-1]}"]
 
 
 @pytest.mark.asvs("1.2.1")

@@ -3,7 +3,9 @@
 Every window is watched: an error, a violation of the Content Security Policy or a request to elsewhere fails the test.
 """
 
+import json
 import re
+import zipfile
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -136,11 +138,13 @@ def test_an_account_lives_from_sign_up_to_deletion(visitor: Visitor, *, scripts:
     page.click("nav >> text=Members")
     expect(page.locator(".own")).to_contain_text("Countess of Lovelace")
     change_password(page)
-    end_another_session(page, visitor.window(scripts=scripts), uid)
+    other = visitor.window(scripts=scripts)
+    end_another_session(page, other, uid)
+    end_every_session(page, other, uid)
 
     sign_out_for_good(page)
     sign_in_at_the_second_try(page, uid)
-    delete_account(page)
+    delete_account(page, uid)
     sign_in(page, uid, OTHER_PASSWORD)
     expect(page.locator(SUMMARY)).to_contain_text("The name or the password is not right")
 
@@ -188,6 +192,19 @@ def end_another_session(page: Page, other: Page, uid: str) -> None:
     expect(other).to_have_url(re.compile("/sign-in"))
 
 
+def end_every_session(page: Page, other: Page, uid: str) -> None:
+    sign_in(other, uid, OTHER_PASSWORD)
+    expect(other.locator("h1")).to_have_text("Your profile")
+    page.click(".side >> text=Devices")
+    page.get_by_role("button", name="Sign out everywhere", exact=True).click()
+    expect(page.locator("h1")).to_have_text("Welcome to Fitness")
+    for window in (page, other):
+        window.goto("/account")
+        expect(window).to_have_url(re.compile("/sign-in"))
+    sign_in(page, uid, OTHER_PASSWORD)
+    expect(page.locator("h1")).to_have_text("Your profile")
+
+
 def sign_out_for_good(page: Page) -> None:
     """UX-06: what the account showed does not come back with the back button."""
     page.goto("/account")
@@ -211,16 +228,32 @@ def sign_in_at_the_second_try(page: Page, uid: str) -> None:
     expect(page.locator("h1")).to_have_text("Your profile")
 
 
-def delete_account(page: Page) -> None:
+def delete_account(page: Page, uid: str) -> None:
     page.click(".side >> text=Delete account")
-    page.fill("[name=password]", OTHER_PASSWORD)
     page.click(SUBMIT)
-    expect(page.locator(SUMMARY)).to_contain_text("Tick the box if you want to delete your account")
-    page.fill("[name=password]", OTHER_PASSWORD)
-    page.check("[name=confirm]")
+    expect(page.locator(SUMMARY)).to_contain_text("Type your username if you want to delete your account")
+    page.fill("[name=confirm]", "somebody-else")
+    page.click(SUBMIT)
+    expect(page.locator(SUMMARY)).to_contain_text("This is not your username")
+    page.fill("[name=confirm]", uid)
     page.click(SUBMIT)
     expect(page.locator("h1")).to_have_text("Welcome to Fitness")
+    expect(notice(page)).to_contain_text("Your account will be erased in 14 days.")
     expect(page.locator("nav")).to_contain_text("Sign in")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without"])
+def test_a_copy_of_ones_data_is_downloaded(visitor: Visitor, *, scripts: bool) -> None:
+    page, uid = visitor.window(scripts=scripts), newcomer()
+    sign_up(page, uid)
+    page.click(".side >> text=Your data")
+    expect(page.locator("h1")).to_have_text("Your data")
+    with page.expect_download() as download:
+        page.click(SUBMIT)
+    assert download.value.suggested_filename.startswith(f"doorward-{uid}-")
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert json.loads(archive.read("profile.json"))["uid"] == uid
+    expect(page.locator("h1")).to_have_text("Your data")
 
 
 def test_language_and_theme_are_chosen_on_any_page_and_stay(visitor: Visitor) -> None:
@@ -502,8 +535,8 @@ def test_a_page_that_is_not_there_still_knows_who_asks(visitor: Visitor) -> None
 
 FOR_STRANGERS = ["/", "/sign-up", "/sign-in", "/api/docs", "/nowhere", "/problems/rate-limited"]
 FOR_MEMBERS = [
-    "/account", "/account/password", "/account/sessions", "/account/delete", "/members", "/members?sort=name",
-    "/confirm",
+    "/account", "/account/password", "/account/sessions", "/account/data", "/account/delete", "/members",
+    "/members?sort=name", "/confirm",
 ]  # fmt: skip
 WITH_ERRORS = ["/sign-up", "/sign-in", "/account/password", "/account/delete", "/confirm"]
 LOOKS = [("en", "light"), ("en", "dark"), ("ar", "light"), ("ar", "dark")]

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from starlette.types import Message
 
-from doorward.adapters.sealing import SealingKeyRefused, new_key
+from doorward.adapters.keyring import SealingKey, SealingKeyRefused
 from doorward.app import App, open_services
 from doorward.config import Settings
 from doorward.datadir import DataDir
@@ -52,7 +52,7 @@ async def test_a_lost_key_is_not_replaced_by_a_new_one(settings: Settings, tmp_p
 async def test_another_key_is_refused(settings: Settings, tmp_path: Path) -> None:
     data = DataDir.open(tmp_path / "first")
     await use(settings, data)
-    data.sealing_key.write_text(new_key())
+    data.sealing_key.write_text(SealingKey.new().text)
     with pytest.raises(SealingKeyRefused, match="another sealing key"):
         await use(settings, data)
 
@@ -72,7 +72,7 @@ async def test_a_second_machine_without_the_key_is_refused_and_gets_none(
 async def test_the_application_tells_the_server_why_it_does_not_start(settings: Settings, tmp_path: Path) -> None:
     data = DataDir.open(tmp_path / "first")
     await use(settings, data)
-    data.sealing_key.write_text(new_key())
+    data.sealing_key.write_text(SealingKey.new().text)
     app = App(settings, data)
     sent: list[Mapping[str, str]] = []
 
@@ -91,7 +91,7 @@ async def test_the_application_tells_the_server_why_it_does_not_start(settings: 
 def test_serve_ends_with_the_status_of_a_refusal_and_a_plain_message(tmp_path: Path, workers: str) -> None:
     place = ("--data", str(tmp_path / "data"))
     assert refused("doorward.cli", "init", *place)[0] == 0
-    DataDir.open(tmp_path / "data").sealing_key.write_text(new_key())
+    DataDir.open(tmp_path / "data").sealing_key.write_text(SealingKey.new().text)
     for command in (("serve", "--port", "0", "--workers", workers), ("user", "list")):
         status, said = refused("doorward.cli", *command, *place)
         assert status == 2, said

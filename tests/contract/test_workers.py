@@ -18,9 +18,10 @@ from sqlalchemy import func, select
 from doorward.kernel.instant import SECOND
 from doorward.sql import Statement, Work
 from doorward.sql.tables import revocation
-from tests.support.calling import Answer, Caller
+from tests.support.calling import PASSWORD, Answer, Caller
 from tests.support.databases import open_database
 from tests.support.farm import Farm, four_workers, two_nodes
+from tests.support.measuring import MEASURED
 from tests.support.postgres import PostgresServer
 from tests.support.processes import descendants, is_alive
 
@@ -70,7 +71,7 @@ def farm_of(request: pytest.FixtureRequest, place: Path) -> Iterator[Farm]:
 def authenticate(caller: Caller, uid: str) -> tuple[Answer, Mapping[str, str]]:
     """Sign up and in; the answer and a header with the token of the same session that the cookie stands for."""
     assert caller.sign_up(uid).status == 201
-    answer = caller.ask("POST", "/api/users/authenticate", {"uid": uid, "password": "seven quiet herons at noon"})
+    answer = caller.ask("POST", "/api/users/authenticate", {"uid": uid, "password": PASSWORD})
     assert answer.status == 200
     return answer, {"authorization": f"Bearer {answer.json['data']['jwt']}"}
 
@@ -80,6 +81,18 @@ def authenticate(caller: Caller, uid: str) -> tuple[Answer, Mapping[str, str]]:
 
 def sign_out(_farm: Farm, caller: Caller, _user: str, token: Mapping[str, str]) -> None:
     assert caller.ask("DELETE", "/api/sessions/current", headers=token).status == 204
+
+
+def sign_out_everywhere(_farm: Farm, caller: Caller, _user: str, token: Mapping[str, str]) -> None:
+    assert caller.ask("DELETE", "/api/sessions", headers=token).status == 204
+
+
+def end_from_the_list(_farm: Farm, caller: Caller, _user: str, token: Mapping[str, str]) -> None:
+    """In another session, as somebody does who does not know this one."""
+    ended = caller.ask("GET", "/api/sessions/current", headers=token).json["id"]
+    sent = {"identifier": "end-from-the-list", "password": PASSWORD, "transport": "bearer"}
+    other = {"authorization": f"Bearer {caller.ask('POST', '/api/sessions', sent).json['token']}"}
+    assert caller.ask("DELETE", f"/api/sessions/{ended}", headers=other).status == 204
 
 
 def delete(_farm: Farm, caller: Caller, user: str, token: Mapping[str, str]) -> None:
@@ -95,16 +108,21 @@ def change_roles(farm: Farm, _caller: Caller, user: str, _token: Mapping[str, st
 
 
 def last_believed(caller: Caller, tickets: Sequence[tuple[str, Mapping[str, str]]], over: Event) -> float:
-    """Ask one process again and again until `over`; when it said yes for the last time, in seconds since the epoch."""
-    believed, status = 0.0, 0
+    """Ask one process again and again until `over`; when the last question was asked that it said yes to.
+
+    In seconds since the epoch. Not when the answer came: a busy machine may take its time to deliver it.
+    """
+    believed = 0.0
+    statuses: dict[str, int] = {}
     while not over.is_set():
         for path, ticket in tickets:
-            status = caller.ask("GET", path, headers=ticket).status
-            if status == 200:
-                believed = time.time()
+            asked = time.time()
+            statuses[path] = caller.ask("GET", path, headers=ticket).status
+            if statuses[path] == 200:
+                believed = asked
         time.sleep(PAUSE_SECONDS)
     assert believed, "it never believed, so this shows nothing"
-    assert status == 401
+    assert set(statuses.values()) == {401}
     return believed
 
 
@@ -128,9 +146,11 @@ def changed_at(farm: Farm) -> float:
 @pytest.mark.slow
 @pytest.mark.asvs("7.4.1")
 @pytest.mark.asvs("7.4.2")
-@pytest.mark.parametrize("change", [sign_out, delete, disable, change_roles])
+@pytest.mark.parametrize("change", [sign_out, sign_out_everywhere, end_from_the_list, delete, disable, change_roles])
 def test_every_process_refuses_what_has_ended_within_a_second(
-    farm: Farm, change: Callable[[Farm, Caller, str, Mapping[str, str]], None]
+    farm: Farm,
+    change: Callable[[Farm, Caller, str, Mapping[str, str]], None],
+    record_property: Callable[[str, object], None],
 ) -> None:
     with farm.callers() as callers:
         (_, first), *_ = callers
@@ -147,7 +167,8 @@ def test_every_process_refuses_what_has_ended_within_a_second(
                 over.set()
     changed = changed_at(farm)
     lags = [future.result() - changed for future in asking]
-    sys.stdout.write(f"believed for {max(lags):.3f} s after the change, at most, by {len(lags)} processes\n")
+    assert len(lags) == len(farm.processes()) == (4 if len(farm.servers) == 1 else 2)
+    record_property(MEASURED, f"believed for {max(lags):.3f} s after the change, at most, by {len(lags)} processes")
     assert max(lags) < BELIEF_SECONDS
 
 

@@ -36,7 +36,12 @@ def test_only_routes_and_web_know_the_http_framework() -> None:
 
 
 def _may_know_http(path: Path) -> bool:
-    return path.parts[0] in {"web", "app.py"} or path.name in {"routes.py", "api.py"} or path.match("*_routes.py")
+    return (
+        path.parts[0] in {"web", "app.py"}
+        or path.name in {"routes.py", "api.py"}
+        or path.match("*_routes.py")
+        or path.match("*_api.py")
+    )
 
 
 def test_the_kernel_needs_only_the_standard_library_and_one_for_domain_names() -> None:

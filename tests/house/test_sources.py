@@ -1,10 +1,12 @@
 """Rules about the text of the sources."""
 
+import ast
 import csv
 import re
 from collections.abc import Iterator
 
-from tests.support.sources import PACKAGE, ROOT, own_texts
+from doorward.sql import SEALED
+from tests.support.sources import PACKAGE, ROOT, modules, own_texts
 
 # Where somebody's own machine shows: home directories, and the places where checkouts and wheels lie.
 MACHINE_PATH = re.compile(r"(?<![\w.~:/-])/(?:home|root|Users|work|opt|mnt)/[\w.-]+")
@@ -64,6 +66,24 @@ def test_pages_hold_nothing_inline_and_load_nothing_from_elsewhere() -> None:
 def test_pages_mark_nothing_as_safe() -> None:
     """Autoescaping is the rule; `|safe` would be the hole in it."""
     assert not [path.name for path in PACKAGE.rglob("*.html") if re.search(r"\|\s*safe\b", path.read_text())]
+
+
+def test_whatever_is_sealed_is_sealed_for_its_row() -> None:
+    """The sealing key can be rotated only because the schema alone says what a value was sealed for."""
+    purposes = {
+        ast.unparse(call.args[1])
+        for path, tree in modules()
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and _seals(call) and path.parts[0] != "sealing"  # which does so for any row
+    }
+    tables = {purpose.removeprefix("purpose_of(").split(",")[0].strip("'") for purpose in purposes}
+    assert len(tables) >= 3
+    assert tables <= SEALED.keys(), "use sql.purpose_of, and name the table"
+
+
+def _seals(call: ast.Call) -> bool:
+    """Whether this is sealer.seal(secret, purpose)."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "seal" and len(call.args) == 2
 
 
 def test_the_requirements_that_tests_answer_exist() -> None:

@@ -21,8 +21,7 @@ from doorward.app import App, Services
 from doorward.config import Settings
 from doorward.config.settings import Signup
 from doorward.datadir import DataDir
-from doorward.messages.outbox import sealed_for
-from doorward.sql import Row, Statement, Work
+from doorward.sql import Row, Statement, Work, purpose_of
 from doorward.sql.tables import message
 from doorward.testing import MovableClock
 from doorward.users import Declaration
@@ -151,8 +150,8 @@ class Inbox:
         for row in found:
             self._order.setdefault(row[0], len(self._order))
         return [
-            Sent(template, recipient, locale, json.loads(services.sealer.open(sealed, sealed_for(key))), state)
-            for key, template, recipient, locale, sealed, state in sorted(found, key=lambda row: self._order[row[0]])
+            Sent(template, to, locale, json.loads(services.sealer.open(sealed, purpose_of("message", key))), state)
+            for key, template, to, locale, sealed, state in sorted(found, key=lambda row: self._order[row[0]])
         ]
 
     async def messages(self, to: str | None = None) -> list[Sent]:

@@ -168,7 +168,7 @@ async def test_where_no_mail_can_be_sent_a_proven_address_stays(world: World) ->
 async def test_account_pages_remind_of_an_address_that_nobody_confirmed(world: World) -> None:
     ada = world.visitor()
     await ada.sign_up("ada", email=OLD)
-    for page in ("/account", "/account/password", "/account/sessions", "/account/delete"):
+    for page in ("/account", "/account/password", "/account/sessions", "/account/data", "/account/delete"):
         text = (await ada.get(page)).text
         assert 'action="/account/email/resend"' in text
         assert OLD in text

@@ -23,6 +23,7 @@ ALWAYS = {
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 SECRET_PATHS: Mapping[str, Purpose | None] = {  # what follows opens something
     "/invitation/": "invitation",
+    "/not-me/": "not_me",
     "/recovery/": "password",
     "/setup/": None,
     "/sign-in/link/": "sign_in",

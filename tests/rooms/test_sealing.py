@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.adapters.sealing import KeyFileSealer, SealingKeyRefused, new_key, open_sealer
+from doorward.adapters.keyring import Ring, SealingKey, SealingKeyRefused
+from doorward.adapters.sealing import KeyFileSealer, open_sealer
 from doorward.ports import Sealer
 
-SEALER = KeyFileSealer(bytes(range(32)))
+SEALER = KeyFileSealer(Ring((SealingKey(bytes(range(32))),)))
 
 
 def test_the_adapter_keeps_the_promise_of_the_port() -> None:
@@ -53,7 +54,7 @@ def test_a_value_opens_only_for_its_own_purpose() -> None:
 
 
 def test_a_value_names_its_key_and_opens_under_no_other() -> None:
-    other = KeyFileSealer(os.urandom(32))
+    other = KeyFileSealer(Ring((SealingKey.new(),)))
     sealed = SEALER.seal(b"secret", "test")
     assert bytes.fromhex(SEALER.key_id) in sealed
     with pytest.raises(ValueError, match="another key"):
@@ -61,7 +62,7 @@ def test_a_value_names_its_key_and_opens_under_no_other() -> None:
 
 
 def test_a_mac_depends_on_the_key_the_purpose_and_the_message() -> None:
-    other = KeyFileSealer(os.urandom(32))
+    other = KeyFileSealer(Ring((SealingKey.new(),)))
     macs = {SEALER.mac(b"m", "a"), SEALER.mac(b"m", "b"), SEALER.mac(b"n", "a"), other.mac(b"m", "a")}
     assert len(macs) == 4
     assert all(len(mac) == 32 for mac in macs)
@@ -130,7 +131,7 @@ def test_a_directory_or_a_pipe_in_place_of_the_key_file_is_refused(tmp_path: Pat
 
 @pytest.mark.parametrize(
     "text",
-    ["", "short", "a" * 44, new_key() + new_key(), "\xff" * 43, "ä" * 44],
+    ["", "short", "a" * 44, SealingKey.new().text * 2, "\xff" * 43, "ä" * 44],
     ids=["nothing", "too short", "of the wrong length", "two keys", "bytes", "no ASCII"],
 )
 def test_a_file_without_a_whole_key_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
@@ -143,7 +144,7 @@ def test_a_file_without_a_whole_key_is_refused_and_not_shown(tmp_path: Path, tex
 
 
 def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
-    key = new_key()
+    key = SealingKey.new().text
     sealer = open_sealer(tmp_path / "key", {"DOORWARD_SEALING_KEY": key})
     assert sealer.key_id == open_sealer(tmp_path / "key", {"DOORWARD_SEALING_KEY": f" {key}\n"}).key_id
     assert not (tmp_path / "key").exists()
@@ -158,11 +159,11 @@ def test_the_environment_may_name_a_file_which_is_not_made_up(tmp_path: Path) ->
 
 
 def test_two_sources_of_the_key_are_refused(tmp_path: Path) -> None:
-    environ = {"DOORWARD_SEALING_KEY": new_key(), "DOORWARD_SEALING_KEY_FILE": "/run/secrets/key"}
+    environ = {"DOORWARD_SEALING_KEY": SealingKey.new().text, "DOORWARD_SEALING_KEY_FILE": "/run/secrets/key"}
     with pytest.raises(SealingKeyRefused, match="not both"):
         open_sealer(tmp_path / "key", environ)
 
 
 def test_the_key_never_shows_in_a_representation() -> None:
     assert "\\x" not in repr(SEALER)
-    assert repr(SEALER) == "KeyFileSealer()"
+    assert repr(SEALER) == f"KeyFileSealer(named='{SEALER.key_id}')"

@@ -56,6 +56,7 @@ def test_every_event_is_named_by_its_value() -> None:
         (Event.AUTHN_TOKEN_REUSE, "critical"),
         (Event.AUTHZ_FAIL, "critical"),
         (Event.USER_DELETED, "warning"),
+        (Event.ACCOUNT_REPORTED, "critical"),
     ],
 )
 def test_an_event_is_as_loud_as_the_vocabulary_says(event: Event, level: str) -> None:

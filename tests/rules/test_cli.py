@@ -230,6 +230,37 @@ def test_a_user_is_added_shown_listed_and_changed() -> None:
     assert "ada" in right("user", "list").stdout
 
 
+def leave(place: Path, uid: str, due_at: int) -> None:
+    """Let a user leave who will be erased at `due_at` (µs), as their own page would."""
+    with closing(sqlite3.connect(place / "doorward-data/doorward.db")) as database:
+        database.execute("UPDATE users SET status = 'leaving' WHERE uid = ?", (uid,))
+        database.execute("INSERT INTO deletion SELECT id, 0, ? FROM users WHERE uid = ?", (due_at, uid))
+        database.commit()
+
+
+def test_who_is_leaving_is_listed_shown_and_brought_back(place: Path) -> None:
+    made = add("ada")
+    add("bob")
+    leave(place, "ada", 2_000_000_000_000_000)
+    erased_at = "2033-05-18T03:33:20.000Z"
+    assert answer("user", "list", "--leaving")["data"] == [
+        {"id": made["id"], "uid": "ada", "asked_at": "1970-01-01T00:00:00.000Z", "erased_at": erased_at}
+    ]
+    assert erased_at in right("user", "list", "--leaving").stdout
+    assert [user["uid"] for user in answer("user", "list")["data"]] == ["bob"]
+    assert answer("user", "show", "ada") == made | {"status": "leaving", "erased_at": erased_at}
+    for wrong in ("disable", "enable"):
+        refused = run("user", wrong, "ada")
+        assert (refused.exit_code, "is being deleted" in refused.stderr) == (1, True)
+    assert answer("user", "restore", "ada") == made
+    assert answer("user", "list", "--leaving")["data"] == []
+    again = run("user", "restore", "ada")
+    assert (again.exit_code, "is not being deleted" in again.stderr) == (1, True)
+    leave(place, "bob", 1)
+    assert run("user", "restore", "bob").exit_code == 1, "too late"
+    assert run("user", "list", "--leaving", "--sort", "name").exit_code == 2
+
+
 def test_an_invitation_is_sent_and_called_off(place: Path) -> None:
     (place / "doorward.toml").write_text(
         "[mail]\nurl = 'smtps://mail.example.org'\nfrom = 'id@example.org'\n", encoding="utf-8"
@@ -311,7 +342,7 @@ def test_the_audit_trail_is_shown_and_verified(place: Path) -> None:
 
 
 def test_the_signing_key_is_listed_without_its_private_half() -> None:
-    (key,) = answer("key", "list")
+    (key,) = answer("key", "list")["signing"]
     assert (key["alg"], key["signs"], set(key)) == ("ES256", True, {"kid", "alg", "signs"})
 
 

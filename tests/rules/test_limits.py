@@ -25,10 +25,12 @@ def test_the_shipped_figures_are_those_of_the_design() -> None:
     assert (LIMITS.known_device.void_after, LIMITS.known_device.per_user) == (10, 10)
     assert LIMITS.mail.per_subject == {"recipient": Rate(5, 15 * 60), "recipient_daily": Rate(10, 86_400)}  # C15
     assert set(LIMITS.sms.per_subject) == {"recipient", "recipient_daily", "prefix"}
+    assert LIMITS.notice.rate_of("factor_failed") == Rate(1, 3600)
+    assert LIMITS.notice.rate_of("new_device") == LIMITS.notice.rate_of("password_changed") == Rate(10, 3600)
     assert LIMITS.mail.when_store_is_down == LIMITS.sms.when_store_is_down == "refuse"
     assert set(LIMITS.actions) == {
         "sign-in", "reauthenticate", "sign-up", "sign-up-free", "challenge", "patience", "mail", "sms",
-        "contact", "code", "factor", "passkey", "recovery-codes",
+        "contact", "export", "code", "factor", "passkey", "recovery-codes",
     }  # fmt: skip
 
 

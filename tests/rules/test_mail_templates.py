@@ -12,18 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from doorward.confirmations import LIFETIME_SECONDS
 from doorward.kernel.startup import StartRefused
 from doorward.messages.addressing import greetable, one_line
 from doorward.messages.model import MAILS, TEXTS
 from doorward.messages.rendering import LOGO_BYTES, RenderedMail, Renderer
-from doorward.web.translations import NAMES, direction
+from doorward.web.translations import NAMES, Catalogues, direction
 
 ROOT = Path(__file__).parents[2]
 OURS = ROOT / "src/doorward/messages/mails"
 URL = "https://id.example.org"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 # What an owner is told of, and what must not teach them to sign in from a mail (C28).
-NOTICES = ("password_changed", "phone_changed", "email_changed", "many_failures")
+WITH_A_WAY_BACK = (
+    "password_changed", "phone_changed", "new_device", "factor_added", "factor_removed", "factor_failed",
+    "factors_reset", "recovery_codes_made", "recovery_code_used",
+)  # fmt: skip
+NOTICES = (*WITH_A_WAY_BACK, "email_changed", "many_failures", "account_reported", "account_leaving", "account_erased")
 # GSM 03.38, the basic table: a text message of other letters holds 70 of them, not 160.
 GSM = frozenset("@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
                 "abcdefghijklmnopqrstuvwxyzäöñüà")  # fmt: skip
@@ -67,7 +72,7 @@ every_language = pytest.mark.parametrize("locale", NAMES)
 
 def test_there_is_one_template_of_each_kind_for_each_message() -> None:
     wanted = {f"{name}.{kind}" for name in MAILS for kind in ("txt", "html")} | {f"{name}.sms" for name in TEXTS}
-    assert {path.name for path in OURS.iterdir()} == wanted | {"layout.txt", "layout.html", "parts.html"}
+    assert {path.name for path in OURS.iterdir()} == wanted | {"layout.txt", "layout.html", "parts.txt", "parts.html"}
 
 
 @every_mail
@@ -116,7 +121,7 @@ def test_a_mail_loads_nothing_runs_nothing_and_leads_to_one_host(ours: Renderer,
 @every_language
 def test_a_link_can_be_pressed_and_copied_and_a_code_is_one_number(ours: Renderer, template: str, locale: str) -> None:
     mail, values = ours.mail(template, locale, MAILS[template]), MAILS[template]
-    if "path" in values and template != "phone_changed":
+    if "path" in values:
         link = f"{URL}{values['path']}"
         assert mail.html.count(f'href="{link}"') == 2
         assert f">{link}</a>" in mail.html
@@ -135,6 +140,49 @@ def test_a_notice_says_what_happened_and_has_no_link_to_sign_in(ours: Renderer, 
     mail = ours.mail(template, locale, MAILS[template])
     assert "/sign-in" not in mail.html + mail.text
     assert "/account" not in mail.html + mail.text
+
+
+@pytest.mark.asvs("6.3.5", "6.3.7")
+@pytest.mark.parametrize("template", WITH_A_WAY_BACK)
+@every_language
+def test_the_only_link_of_a_notice_is_the_way_back(ours: Renderer, template: str, locale: str) -> None:
+    mail = ours.mail(template, locale, MAILS[template])
+    assert set(re.findall(r"https?://[^\s<\"]+", mail.text + mail.html)) == {f"{URL}/not-me/SAMPLE"}
+
+
+def test_the_days_that_a_way_back_is_open_are_those_that_mails_and_page_name() -> None:
+    assert LIFETIME_SECONDS["not_me"] == LIFETIME_SECONDS["email_undo"] == 7 * 86_400
+    for name in ("messages/mails/parts.txt", "messages/mails/parts.html", "recovery/pages/not_me_over.html"):
+        assert "seven days" in (ROOT / "src/doorward" / name).read_text()
+
+
+@every_language
+def test_what_a_notice_is_about_is_said_in_the_readers_language(ours: Renderer, locale: str) -> None:
+    """The name of a kind, and of a program that we do not know, are sentences of ours."""
+    values = {**MAILS["factor_added"], "kind": "Phone number", "device": "A program", "label": ""}
+    said = Catalogues().gettext(locale)
+    mail = ours.mail("factor_added", locale, values)
+    assert said("Phone number") in mail.subject
+    for word in ("Phone number", "A program"):
+        assert said(word) in mail.text
+        assert f"<bdi>{said(word)}</bdi>" in mail.html
+
+
+def test_what_is_not_known_has_no_line(ours: Renderer) -> None:
+    for template, name, line in (
+        ("new_device", "place", "Roughly where:"), ("factor_added", "label", "Name:"),
+        ("factor_removed", "label", "Name:"), ("phone_changed", "device", "Device:"),
+    ):  # fmt: skip
+        known, unknown = [ours.mail(template, "en", {**MAILS[template], **more}) for more in ({}, {name: ""})]
+        assert line in known.text
+        assert line in words(known.html)
+        assert line not in unknown.text
+        assert line not in words(unknown.html)
+
+
+def test_a_notice_that_an_earlier_release_has_queued_is_still_sent(ours: Renderer) -> None:
+    values = {name: value for name, value in MAILS["phone_changed"].items() if name != "device"}
+    assert "+49 … 78" in ours.mail("phone_changed", "en", values).text
 
 
 def test_an_instant_becomes_a_date_in_words(ours: Renderer) -> None:
@@ -204,6 +252,14 @@ def test_a_name_that_could_be_a_message_is_not_in_the_greeting(ours: Renderer, n
     mail = ours.mail("recovery", locale, {**MAILS["recovery"], "name": name})
     nobody = ours.mail("recovery", locale, {**MAILS["recovery"], "name": ""})
     assert mail == nobody
+
+
+@pytest.mark.parametrize("label", HOSTILE_NAMES)
+@pytest.mark.parametrize("template", ["factor_added", "factor_removed"])
+def test_a_label_that_could_be_a_message_is_not_in_the_notice(ours: Renderer, template: str, label: str) -> None:
+    """A thief names the authenticator that they add to somebody's account."""
+    mail = ours.mail(template, "en", {**MAILS[template], "label": label})
+    assert mail == ours.mail(template, "en", {**MAILS[template], "label": ""})
 
 
 @pytest.mark.parametrize("name", ["Ada", "Ada Lovelace", "Dr. Ada", "O'Neill", "Anne-Marie", "سلمى", "李小龙", "Jr."])
@@ -311,7 +367,7 @@ def test_a_layout_of_the_operators_holds_our_words(tmp_path: Path) -> None:
         ("recovery.txt", "Subject\n\nNo way on.\n", r"template recovery: neither .* may lack link"),
         ("confirm_email.html", "<p>No way on.</p>", r"may lack link and code"),
         ("confirm_phone.sms", "{{ code }}", r"template confirm_phone: the last line must be @"),
-        ("recovery.htm", "", r"recovery.htm replaces no template of ours; there are confirm_email.html"),
+        ("recovery.htm", "", r"recovery.htm replaces no template of ours; there are account_erased.html"),
     ],
 )
 def test_a_broken_template_is_refused_at_start_with_its_place(tmp_path: Path, name: str, text: str, wrong: str) -> None:

@@ -10,11 +10,23 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 from typing_extensions import override
 
+from doorward.account.activity import entries
+from doorward.account.activity_words import Words
 from doorward.web.forms import FieldType, FormField
 from doorward.web.pages import Pages, filled
 from doorward.web.reference import example, reference
 from doorward.web.translations import NAMES, Catalogues, direction
-from tests.support.sample_pages import ADA, DOCUMENT, IDENTIFIER, LEADERBOARD, PAGES, PASSWORD, SESSIONS, rendered
+from tests.support.sample_pages import (
+    ACTIVITY,
+    ADA,
+    DOCUMENT,
+    IDENTIFIER,
+    LEADERBOARD,
+    PAGES,
+    PASSWORD,
+    SESSIONS,
+    rendered,
+)
 
 HOSTILE = (
     """</textarea></title></script><script>alert(1)</script>'"><img src=x onerror=alert(1)> {{ 7*7 }} %(name)s %"""
@@ -130,12 +142,29 @@ def test_hostile_names_stay_text_in_lists(pages: Pages) -> None:
     values = {"coins": HOSTILE, "club": HOSTILE}
     member = replace(LEADERBOARD.rows[0], id=HOSTILE, name=HOSTILE, uid=HOSTILE, values=values)
     members = replace(LEADERBOARD, rows=[member], next_cursor=HOSTILE, own=member)
-    sessions = [{**SESSIONS[1], "device": HOSTILE, "address": HOSTILE, "id": HOSTILE}]
-    for template, context in (("members.html", {"members": members}), ("sessions.html", {"sessions": sessions})):
+    sessions = [{**SESSIONS[1], "device": HOSTILE, "place": HOSTILE, "address": HOSTILE, "id": HOSTILE}]
+    happening = replace(
+        ACTIVITY[0].chief, id=HOSTILE, device=HOSTILE, address=HOSTILE, place=HOSTILE,
+        words=Words("Your roles are now: %(roles)s", params={"roles": HOSTILE}, is_notable=True),
+    )  # fmt: skip
+    activity = {"entries": entries([happening]), "next_cursor": HOSTILE, "is_first": False, "not_me": True, "days": 90}
+    for template, context in (
+        ("members.html", {"members": members}),
+        ("sessions.html", {"sessions": sessions}),
+        ("activity.html", activity),
+    ):
         html = pages.render(
             template, locale="en", theme="light", user=ADA, csrf_token="t", path=HOSTILE, **context
         )  # fmt: skip
         assert_inert(html)
+
+
+def test_what_an_intruder_may_have_done_can_be_reported_where_there_is_somewhere_to(pages: Pages) -> None:
+    """UX-53."""
+    reported = re.findall(r'href="/account/not-me/(\w+)"', rendered(pages, "activity").decode())
+    assert reported == [line.chief.id for line in ACTIVITY if line.chief.words.is_notable]
+    assert 0 < len(reported) < len(ACTIVITY)
+    assert b"/account/not-me" not in rendered(pages, "activity-plain")
 
 
 def assert_inert(html: bytes) -> None:

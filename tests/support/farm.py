@@ -17,7 +17,8 @@ from tests.support.processes import holder, workers
 from tests.support.serving import ROOT, Running, running
 
 PUBLIC_URL = "http://localhost:8000"  # one for all, so that a token of one is a token for the others
-WAIT_SECONDS = 20
+WAIT_SECONDS = 40
+PAUSE_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Farm:
     @contextmanager
     def callers(self, number: int = 0) -> Iterator[list[tuple[int, Caller]]]:
         """Open connections, each with the process that accepted it: one for every process, and at least `number`."""
+        self.wait()
         found: list[tuple[int, Caller]] = []
         deadline = time.monotonic() + WAIT_SECONDS
         ports = cycle(self.ports)
@@ -48,6 +50,17 @@ class Farm:
             firsts = dict(reversed(found))
             rest = [(process, caller) for process, caller in found if caller is not firsts[process]]
             yield [*firsts.items(), *rest][: max(number, len(firsts))]
+
+    def wait(self) -> None:
+        """Return when every process accepts connections: what is opened while one still starts would be closed idle."""
+        seen: set[int] = set()
+        deadline = time.monotonic() + WAIT_SECONDS
+        ports = cycle(self.ports)
+        while missing := self.processes() - seen:
+            assert time.monotonic() < deadline, f"{missing} accept no connections"
+            with Caller(port := next(ports)) as caller:
+                seen.add(self._accepted(caller, port)[0])
+            time.sleep(PAUSE_SECONDS)
 
     def _accepted(self, caller: Caller, port: int) -> tuple[int, Caller]:
         assert caller.ask("GET", "/livez").status == 200

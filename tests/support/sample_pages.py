@@ -6,11 +6,16 @@ from typing import Any
 
 from markupsafe import Markup
 
+from doorward.account.activity import Happening, entries
+from doorward.account.activity_words import words_of
 from doorward.account.contacts import EmailState, Pending
+from doorward.account.frame import NoWayBack
 from doorward.account.phones import PhoneState
 from doorward.account.steps import Overview
+from doorward.app import exports
 from doorward.authenticators import AppOffer, Bound, PasswordPolicy, code_field
 from doorward.kernel.instant import DAY, MINUTE, SECOND
+from doorward.recovery.not_me import Happened
 from doorward.signin.cool_off import Wait
 from doorward.testing import MovableClock
 from doorward.users.directory import Column, Member, Page
@@ -71,14 +76,45 @@ PROFILE = [
     replace(NEWSLETTER, value="true"),
 ]
 FACTS = [("Coins", "1710"), ("Roles", "admin, auditor")]
-SESSIONS = [
-    {"id": "s1", "device": "Firefox on Debian", "address": "192.0.2.7", "current": True,
+SESSIONS: list[dict[str, Any]] = [
+    {"id": "s1", "device": "Firefox on Debian", "address": "192.0.2.7", "place": "Paris, France", "current": True,
      "last_seen": NOW, "created": NOW - 3 * DAY},
-    {"id": "s2", "device": "Safari on iPhone", "address": "2001:db8::7", "current": False,
+    {"id": "s2", "device": "Safari on iPhone", "address": "2001:db8::7", "place": None, "current": False,
      "last_seen": NOW - 40 * MINUTE, "created": NOW - 9 * DAY},
-    {"id": "s3", "device": "A program (curl)", "address": "198.51.100.23", "current": False,
+    {"id": "s3", "device": "A program", "address": "198.51.100.23", "current": False,
+     "place": "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch, United Kingdom",
      "last_seen": NOW - 2 * DAY, "created": NOW - 2 * DAY},
 ]  # fmt: skip
+FIREFOX = {"device": "Firefox on Debian", "address": "192.0.2.7", "place": "Paris, France"}
+SAFARI = {"device": "Safari on iPhone", "address": "2001:db8:85a3:8d3:1319:8a2e:370:7348", "place": None}
+STRANGER = {"device": "A program", "address": "198.51.100.23", "place": "Llanfairpwllgwyngyll, United Kingdom"}
+NOT_SHOWN = {"device": None, "address": None, "place": None}
+HAPPENED: list[tuple[int, str, dict[str, Any], dict[str, Any], bool]] = [  # minutes ago, event, payload, sender, here
+    (1, "authn_password_change", {}, FIREFOX, True),
+    (1, "session_logout", {"why": "ended with the others"}, FIREFOX, False),
+    (1, "session_logout", {"why": "ended with the others"}, FIREFOX, False),
+    (1, "session_renewed", {}, FIREFOX, True),
+    (5, "authn_login_successafterfail", {"amr": ["pwd", "otp", "mfa"]}, FIREFOX, True),
+    (5, "session_created", {}, FIREFOX, True),
+    *((30 + n, "authn_login_fail", {"action": "sign-in", "reason": "wrong password"}, STRANGER, False)
+      for n in range(12)),
+    (55, "authn_login_fail", {"action": "factor"}, STRANGER, False),
+    (900, "user_updated", {"authenticator": "passkey", "what": "bound"}, SAFARI, False),
+    (2_000, "user_updated", {"authenticator": "recovery_code", "what": "used"}, SAFARI, False),
+    (3_000, "user_updated", {"email": "proven"}, NOT_SHOWN, False),
+    (9_000, "authz_change", {"to": ["auditor", "support"]}, NOT_SHOWN, False),
+    (20_000, "user_created", {}, FIREFOX, False),
+    (20_000, "session_created", {}, FIREFOX, False),
+]  # fmt: skip
+ACTIVITY = entries(
+    Happening(
+        id=f"e{number}", at=NOW - minutes * MINUTE, event=event,
+        outcome="failure" if event == "authn_login_fail" else "success",
+        words=words_of(event, payload, "somebody else" if event == "authz_change" else "owner"),
+        is_here=here, request_id=f"r{minutes}", **sender,
+    )
+    for number, (minutes, event, payload, sender, here) in enumerate(HAPPENED)
+)  # fmt: skip
 COLUMNS = [
     Column("coins", "Coins", numeric=True, sortable=True),
     Column("club", "Club", numeric=False, sortable=False),
@@ -148,6 +184,12 @@ CODE = FormField(
     "code", "Code", "text", required=True, autocomplete="one-time-code", hint="Six digits. Spaces do not matter.",
     attributes={"inputmode": "numeric", "dir": "ltr"}, messages={"required": "Enter the code"},
 )  # fmt: skip
+RECOVERY_CODE = FormField(
+    "code", "Recovery code", "text", required=True, autocomplete="off",
+    hint="16 letters and digits. Case and gaps do not matter.",
+    attributes={"dir": "ltr", "spellcheck": "false", "autocapitalize": "off"},
+    messages={"required": "Enter one of your recovery codes"},
+)  # fmt: skip
 MAIL = {
     "id": "m1", "kind": "mail", "subject": "123456 ist Ihr Code für Doorward", "to": LONG_ADDRESS, "arrived_at": NOW,
     "code": "123456", "path": "/verify/t0k3n", "html": "<p>", "text": "https://id.example.org/verify/" + "t0k3n" * 9,
@@ -211,27 +253,40 @@ def waiting(number: str | None, *, begun: bool, email: bool, phone: bool, due: i
     return Wait(ADDRESS, number, has_begun=begun, email_shown=email, phone_shown=phone, due_at=due)
 
 
+USERNAME = FormField(
+    "confirm", "Type your username to confirm", "text", required=True, autocomplete="off",
+    attributes={"autocapitalize": "off", "spellcheck": "false"},
+    messages={"required": "Type your username if you want to delete your account"},
+)  # fmt: skip
+DATA = [part.about for part in exports()]
+
 NOTHING: Mapping[str, Any] = {}
 # Page -> template, path, whether someone is signed in, context.
 PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
     "start": ("home.html", "/", False, NOTHING),
     "sign-up": ("sign_up.html", "/sign-up", False, {
-        "fields": [UID, NAME, EMAIL, NEW_PASSWORD], "next": "/account", "challenge": None}),
+        "fields": [UID, NAME, EMAIL, NEW_PASSWORD], "next": "/account", "challenge": None, "passkeys": True}),
     "sign-up-flood": ("sign_up.html", "/sign-up", False, {
-        "fields": [EMAIL, NEW_PASSWORD, UID, NAME], "next": "/account", "challenge": CHALLENGE}),
+        "fields": [EMAIL, NEW_PASSWORD, UID, NAME], "next": "/account", "challenge": CHALLENGE, "passkeys": False}),
     "sign-up-wrong": ("sign_up.html", "/sign-up", False, {
         "fields": [replace(UID, value="a", error="The username needs at least 2 characters"), replace(NAME, value="Al"),
                    EMAIL, replace(NEW_PASSWORD, error="The password needs at least %(minimum)s characters")],
         "errors": [("uid", "The username needs at least 2 characters"),
-                   ("password", "The password needs at least 15 characters")], "next": "/account", "challenge": None}),
+                   ("password", "The password needs at least 15 characters")], "next": "/account", "challenge": None,
+        "passkeys": True}),
+    "sign-up-passkey": ("sign_up_passkey.html", "/sign-up/passkey", False, {
+        "fields": [UID, NAME, EMAIL], "next": "/account", "challenge": CHALLENGE}),
+    "sign-up-create": ("sign_up_create.html", "/sign-up/passkey/create", False, {"name": LONG_ADDRESS}),
+    "sign-up-create-wrong": ("sign_up_create.html", "/sign-up/passkey/create", False, {
+        "name": "", "errors": [("", "That took too long. Please begin again")]}),
     "sign-in": ("sign_in.html", "/sign-in", False, {
-        "fields": [IDENTIFIER, PASSWORD], "next": "/account", "recovery": True, "by_email": True, "passkeys": True}),
+        "fields": [IDENTIFIER, PASSWORD], "next": "/account", "by_email": True, "passkeys": True}),
     "sign-in-wrong": ("sign_in.html", "/sign-in", False, {
-        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "recovery": True, "by_email": False,
+        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "by_email": False,
         "passkeys": False,
         "errors": [("", "The name or the password is not right")]}),
     "sign-in-wait": ("sign_in.html", "/sign-in", False, {
-        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account", "recovery": False,
+        "fields": [replace(IDENTIFIER, value="ada"), PASSWORD], "next": "/account",
         "by_email": False, "passkeys": True, "retry_after_seconds": 42,
         "retry_at": NOW + 42 * SECOND, "errors": [("", "Too many tries; please wait a little")]}),
     "confirm": ("confirm.html", "/confirm", True, {
@@ -286,21 +341,46 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "fields": RECOVERY_FIELDS, "codes": CODES, "filename": "codes-2026-11-23.txt", "day": "2026-11-23"}),
     "profile": ("profile.html", "/account", True, {
         "fields": PROFILE, "facts": FACTS, "email": ADDRESS, "notice": "Your changes are saved.", "upgrade": True}),
+    "profile-no-way-back": ("profile.html", "/account", True, {
+        "fields": PROFILE, "facts": [], "email": None, "notice": "Welcome! Your account is ready.", "upgrade": False,
+        "no_way_back": NoWayBack(has_password=True, can_mail=True)}),
     "profile-wrong": ("profile.html", "/account/profile", True, {
         "facts": FACTS, "email": None, "unconfirmed": ADDRESS, "phones": True, "upgrade": False,
+        "no_way_back": NoWayBack(has_password=True, can_mail=True),
         "fields": [replace(NAME, value="", error="Enter your name"), *PROFILE[1:3],
                    replace(GOAL, value="400", error="Choose %(minimum)s to %(maximum)s"), *PROFILE[4:-1],
                    replace(NEWSLETTER, error="Tick the box, or leave it")],
         "errors": [("name", "Enter your name"), ("goal", "Choose 1 to 40"),
                    ("newsletter", "Tick the box, or leave it")]}),
     "password": ("password.html", "/account/password", True, {
-        "change_wanted": "short",
+        "change_wanted": "short", "has_password": True,
         "fields": [replace(PASSWORD, name="current_password", label="Current password"),
                    replace(NEW_PASSWORD, name="new_password", label="New password")]}),
+    "password-first": ("password.html", "/account/password", True, {
+        "change_wanted": None, "has_password": False, "no_way_back": NoWayBack(has_password=False, can_mail=False),
+        "fields": [replace(NEW_PASSWORD, name="new_password", label="New password")]}),
     "sessions": ("sessions.html", "/account/sessions", True, {"sessions": SESSIONS}),
+    "activity": ("activity.html", "/account/activity", True, {
+        "entries": ACTIVITY, "next_cursor": "e9", "is_first": False, "not_me": True, "days": 90, "phones": True}),
+    "activity-plain": ("activity.html", "/account/activity", True, {
+        "entries": ACTIVITY, "next_cursor": None, "is_first": True, "not_me": False, "days": 90}),
+    "activity-empty": ("activity.html", "/account/activity", True, {
+        "entries": [], "next_cursor": None, "is_first": True, "not_me": True, "days": 90}),
     "delete": ("delete.html", "/account/delete", True, {
-        "fields": [PASSWORD, FormField("confirm", "Yes, erase everything", "checkbox", required=True,
-                                       messages={"required": "Tick the box to confirm"})]}),
+        "fields": [USERNAME], "fresh": True, "due_at": NOW + 14 * DAY, "days": 14, "told": True}),
+    "delete-wrong": ("delete.html", "/account/delete", True, {
+        "fields": [replace(USERNAME, value="adah", error="This is not your username")],
+        "errors": [("confirm", "This is not your username")],
+        "fresh": True, "due_at": NOW + 14 * DAY, "days": 14, "told": False}),
+    "delete-stale": ("delete.html", "/account/delete", True, {
+        "fields": [USERNAME], "fresh": False, "due_at": NOW + 14 * DAY, "days": 14, "told": True}),
+    "data": ("data.html", "/account/data", True, {"parts": DATA, "fresh": True}),
+    "data-wait": ("data.html", "/account/export", True, {
+        "parts": DATA, "fresh": True, "retry_after_seconds": 720, "retry_at": NOW + 720 * SECOND,
+        "errors": [("", "You have downloaded your data several times. Please wait before you do so again")]}),
+    "data-stale": ("data.html", "/account/data", True, {"parts": DATA, "fresh": False}),
+    "left": ("home.html", "/", False, {
+        "notice": "Your account will be erased in 14 days. If you change your mind, sign in before then to keep it."}),
     "members": ("members.html", "/members", True, {"members": LEADERBOARD}),
     "members-empty": ("members.html", "/members", True, {
         "members": Page("name", ranked=False, columns=[], rows=[], next_cursor=None, own=None)}),
@@ -319,8 +399,15 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "state": state, "fields": [REQUIRED_EMAIL]}) for state in STATES},
     "recovery": ("recovery.html", "/recovery", False, {"fields": [REQUIRED_EMAIL], "offered": True}),
     "recovery-without-mail": ("recovery.html", "/recovery", False, {"fields": [], "offered": False}),
+    "recovery-code": ("recovery_code.html", "/recovery/code", False, {"fields": [IDENTIFIER, RECOVERY_CODE]}),
+    "recovery-code-wait": ("recovery_code.html", "/recovery/code", False, {
+        "fields": [replace(IDENTIFIER, value="ada"), RECOVERY_CODE], "retry_after_seconds": 42,
+        "retry_at": NOW + 42 * SECOND, "errors": [("", "Too many tries; please wait a little")]}),
+    "recovery-link-by-code": ("recovery_link.html", "/recovery/t0k3n", False, {
+        "fields": [NEW_PASSWORD], "forced": False, "by_code": True}),
     "recovery-sent": ("recovery_sent.html", "/recovery/sent", False, {"mailbox": True}),
-    "recovery-link": ("recovery_link.html", "/recovery/t0k3n", False, {"fields": [NEW_PASSWORD], "forced": True}),
+    "recovery-link": ("recovery_link.html", "/recovery/t0k3n", False, {
+        "fields": [NEW_PASSWORD], "forced": True, "by_code": False}),
     **{f"recovery-{state}": ("recovery_over.html", "/recovery/t0k3n", False, {
         "state": state, "offered": True, "fields": [REQUIRED_EMAIL]}) for state in STATES},
     "code": ("verify_code.html", "/verify", False, {
@@ -352,6 +439,17 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "state": PhoneState("+49 151 23456789", "+44 7400 123456", NOW + 10 * MINUTE)}),
     "undo": ("undo.html", "/undo/t0k3n", False, {
         "state": "live", "changed": {"old": ADDRESS, "new": LONG_ADDRESS}}),
+    "not-me": ("not_me.html", "/not-me/t0k3n", False, {
+        "happened": Happened("new_device", NOW, "Firefox on Linux", ""), "action": "/not-me/t0k3n", "hidden": {}}),
+    "not-me-code": ("not_me.html", "/not-me/t0k3n", False, {
+        "happened": Happened("recovery_code_used", NOW, "A program", "Recovery code"), "action": "/not-me/t0k3n",
+        "hidden": {}}),
+    "not-me-signed-in": ("not_me.html", "/account/not-me/e1", True, {
+        "happened": Happened("session_created", NOW, "", ""), "action": "/account/not-me", "hidden": {"event": "e1"}}),
+    **{f"not-me-{state}": ("not_me_over.html", "/not-me/t0k3n", False, {"state": state, "offered": True})
+       for state in (*STATES, "moved")},
+    "not-me-sent": ("not_me_sent.html", "/not-me/sent", False, {"offered": True, "mailbox": True}),
+    "not-me-without-mail": ("not_me_sent.html", "/not-me/sent", False, {"offered": False}),
     **{f"undo-{state}": ("undo.html", "/undo/t0k3n", False, {"state": state, "changed": {}}) for state in STATES},
     "mailbox": ("mailbox.html", "/dev/mail", False, {"mails": [MAIL, TEXT_MESSAGE]}),
     "mailbox-empty": ("mailbox.html", "/dev/mail", False, {"mails": []}),

@@ -9,7 +9,7 @@ from doorward.account.service import ADMIN, Account
 from doorward.kernel.errors import FieldError, Forbidden, Invalid, NotFound
 from doorward.kernel.msgid import msgid
 from doorward.sessions import SessionCookies, session_of
-from doorward.users import Directory, Schema, User, Viewer
+from doorward.users import LEAVING_DAYS, Directory, Schema, User, Viewer
 from doorward.web.gate import Gate
 from doorward.web.routing import JSON, Access, Answer, Call, JsonSchema, Operation, json_response, no_content
 from doorward.web.schemas import STRING, problems, record
@@ -18,6 +18,14 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 _ID: JsonSchema = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+PAGING: Sequence[JsonSchema] = (
+    {
+        "name": "limit",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    },
+    {"name": "cursor", "in": "query", "schema": {"type": "string"}, "description": "`next_cursor` of the page before."},
+)
 _LIST_PARAMETERS: Sequence[JsonSchema] = (
     {
         "name": "sort",
@@ -26,17 +34,12 @@ _LIST_PARAMETERS: Sequence[JsonSchema] = (
         "example": "-coins",
         "description": "A sortable field; a leading minus turns the order round. Ranks come with it, ties share one.",
     },
-    {
-        "name": "limit",
-        "in": "query",
-        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    },
-    {"name": "cursor", "in": "query", "schema": {"type": "string"}, "description": "`next_cursor` of the page before."},
+    *PAGING,
 )
 _PASSWORD_FIELDS = ("current_password", "new_password")
 _PASSWORD_BODY: JsonSchema = {
     "type": "object",
-    "required": list(_PASSWORD_FIELDS),
+    "required": ["new_password"],
     "properties": {name: {"type": "string", "format": "password"} for name in _PASSWORD_FIELDS},
     "additionalProperties": False,
 }
@@ -45,6 +48,10 @@ _DELETE_BODY: JsonSchema = {
     "properties": {"password": {"type": "string", "format": "password"}},
     "additionalProperties": False,
 }
+_ABOUT_OWN_END = (
+    f"Needs a password given in the body, or an authentication of the last ten minutes. Every session ends at once and "
+    f"nobody sees you any more; the account is erased after {LEAVING_DAYS} days. Signing in before then brings it back."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,11 @@ class UsersApi:
                 "Users",
                 JSON,
                 _DELETE_BODY,
-                answers={204: Answer("Deleted"), **problems(401, 403, 409, 429)},
+                answers={
+                    204: Answer(f"Deleted: out at once, erased after {LEAVING_DAYS} days"),
+                    **problems(401, 403, 409, 429),
+                },
+                description=_ABOUT_OWN_END,
             ),
             Operation(
                 "PUT",
@@ -131,7 +142,8 @@ class UsersApi:
                     **problems(400, 401, 403, 429, 503),
                 },
                 description="This session gets a new secret: by cookie, or as `token` with status 200 for programs. "
-                "Whoever has a second factor needs an authentication of the last ten minutes with it.",
+                "Whoever has a second factor needs an authentication of the last ten minutes with it. So does whoever "
+                "has no password yet: they alone leave `current_password` out.",
                 session=True,
             ),
             Operation(
@@ -172,8 +184,7 @@ class UsersApi:
                 _DELETE_BODY,
                 answers={204: Answer("Deleted"), **problems(401, 403, 404, 409, 429)},
                 parameters=(_ID,),
-                description="Your own record after a password given in the body or within the last ten minutes; "
-                "an administrator any.",
+                description=f"An administrator erases anybody else at once. Your own account: {_ABOUT_OWN_END}",
             ),
         )
 
@@ -184,7 +195,7 @@ class UsersApi:
         query = call.query
         page = await self.directory.page(
             sort=query.get("sort"),
-            limit=_limit(query.get("limit")),
+            limit=read_limit(query.get("limit")),
             cursor=query.get("cursor"),
             viewer_id=None if call.session is None else call.session.user_id,
             admin=call.session is not None and ADMIN in call.session.roles,
@@ -238,16 +249,19 @@ class UsersApi:
             for name in call.body
             if name not in _PASSWORD_FIELDS
         ]
+        current, new = (call.body.get(name) for name in _PASSWORD_FIELDS)
+        is_first = current is None and not await self.account.passwords.has_password(session.user_id)
         errors += [
             FieldError(name, "required", msgid("Enter a password"))
             for name in _PASSWORD_FIELDS
-            if not isinstance(call.body.get(name), str)
+            if not isinstance(call.body.get(name), str) and not (is_first and name == "current_password")
         ]
-        if errors:
+        if errors or not isinstance(new, str):
             raise Invalid(errors)
-        token = await self.account.change_password(
-            session, call.body["current_password"], call.body["new_password"], call.caller
-        )
+        if isinstance(current, str):
+            token = await self.account.change_password(session, current, new, call.caller)
+        else:
+            token = await self.account.set_first_password(session, new, call.caller)
         response = no_content() if session.transport == "cookie" else json_response({"token": token})
         self.cookies.attach_token(response, session, token)
         return response
@@ -265,11 +279,7 @@ class UsersApi:
         if unknown:
             raise Invalid(unknown)
         await self.account.delete(session, user_id, password, call.caller)
-        response = no_content()
-        if user_id == session.user_id:
-            self.gate.cookies.drop(response, self.gate.cookies.session)
-            response.headers["clear-site-data"] = '"cache", "storage"'
-        return response
+        return self.cookies.detach(no_content()) if user_id == session.user_id else no_content()
 
     def _answer(self, call: Call, user: User) -> Response:
         session = call.signed_in
@@ -277,7 +287,8 @@ class UsersApi:
         return json_response(self.schema.visible(user, viewer))
 
 
-def _limit(text: str | None) -> int:
+def read_limit(text: str | None) -> int:
+    """How many rows a query asks for. Raises Invalid naming `limit`."""
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_LIMIT)) and 1 <= int(text) <= MAX_LIMIT):

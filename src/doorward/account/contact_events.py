@@ -1,16 +1,14 @@
-"""What a change of an address and one of a number have in common: the audit, the notice, the words."""
+"""What a change of an address and one of a number have in common: the audit, the words."""
 
 from typing import Final, Literal, TypeAlias
 
 from doorward.audit import AuditTrail, Event, Outcome
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Invalid, NotFound
-from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
-from doorward.messages import Outbox, Values
 from doorward.sessions import Session
 from doorward.sql import Work
-from doorward.users import ContactKind, User, UsersService, masked
+from doorward.users import ContactKind, User, UsersService
 
 CODE_MINUTES: Final = 10
 PHONE_PAGE: Final = "/account/phone"
@@ -38,13 +36,6 @@ def lock_active(users: UsersService, user_id: str | None, field: str) -> Work[Us
     if user.status != "active":
         raise Invalid([FieldError(field, "void", _GONE)], reason=user.status)
     return user
-
-
-def tell_of_number(outbox: Outbox, user: User, number: str, now: Instant) -> Work[None]:
-    """Mail a user, if their address is proven, that a number was added or removed (C28)."""
-    if user.email is not None and user.email_verified:
-        values: Values = {"path": PHONE_PAGE, "name": user.name, "number": masked(number), "happened_at": now}
-        yield from outbox.mail("phone_changed", user.email, user.locale, values)
 
 
 def record(

@@ -1,14 +1,15 @@
 """The e-mail address of a user: proven before it counts, and given back to whoever lost it (C26, C27, C28; UX-34)."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from doorward.account.contact_events import CODE_MINUTES, find_user, lock_active, record, tell_of_number
+from doorward.account.contact_events import CODE_MINUTES, find_user, lock_active, record
 from doorward.account.ownership import check_owner
-from doorward.audit import AuditTrail, Refusals
-from doorward.authenticators import PasswordService
+from doorward.audit import AuditTrail, Event, Outcome, Refusals
+from doorward.authenticators import PasswordService, SecurityNotices, UndoSince
 from doorward.confirmations import (
     LIFETIME_SECONDS,
     Completed,
@@ -21,7 +22,7 @@ from doorward.confirmations import (
 )
 from doorward.confirmations import State as LinkState
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import Conflict, FieldError, Invalid
+from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
@@ -68,6 +69,7 @@ class Contacts:
     """E-mail addresses. `required`: nobody can be without one, for it is what they sign in with.
 
     `rule`: why members may not have an address of that domain, if they may not; administrators may give any.
+    `undo_since`: what else an undo takes away; see `UndoSince`.
     """
 
     db: Database
@@ -78,10 +80,12 @@ class Contacts:
     confirmations: Confirmations
     outbox: Outbox
     sends: SendLimits
+    notices: SecurityNotices
     audit: AuditTrail
     refusals: Refusals
     rule: Callable[[str], FieldError | None]
     required: bool
+    undo_since: Sequence[UndoSince] = ()
 
     # Looking ----------------------------------------------------------------------------------------------------
 
@@ -347,8 +351,9 @@ class Contacts:
         """Give the old address back, end every session, and begin a recovery; the page where it goes on.
 
         Whoever changed the address has known the password: it opens nothing any more until another is set. A number
-        that was proven since may be theirs and goes; its owner can prove it again. Raises
-        Invalid when the link is over, Conflict when the old address has meanwhile been proven for somebody else.
+        that was proven since, or an authenticator that was bound, may be theirs and goes; its owner can have it again.
+        A deletion that was asked for since is called off (docs/leaving.md). Raises Invalid when the link is over,
+        Conflict when the old address has meanwhile been proven for somebody else.
         """
         found = await self.confirmations.by_token(token, "email_undo")
         now = self.clock.now()
@@ -358,9 +363,12 @@ class Contacts:
             raise Conflict(_TAKEN_SINCE, reason=conflict.reason) from None
 
     def _undo(self, found: Confirmation, caller: Caller, now: Instant) -> Work[Completed]:
+        yield from self._call_back(found, caller, now)
         user = yield from self._use(found, now)
         yield from self.users.prove(user.id, "email", found.target, caller, now)
         yield from self._forget_number(replace(user, email=found.target, email_verified=True), found, caller, now)
+        for undo in self.undo_since:
+            yield from undo(user.id, found.created_at, caller, now)
         yield from self.sessions.end_all(user.id, caller, now)
         yield from self.sessions.forget_devices(user.id)
         yield from self.confirmations.void_of_user(user.id, now, *_OF_A_USER)
@@ -371,13 +379,25 @@ class Contacts:
             "recovery", found.target, found.target_key, now=now, user_id=user.id, locale=caller.locale
         )
         yield from record(self.audit, "email", user.id, None, caller, "undone")
+        yield from self.audit.record(
+            Event.ACCOUNT_REPORTED,
+            Outcome.SUCCESS,
+            caller,
+            user_id=user.id,
+            actor_id=user.id,
+            payload={"by": "link", "what": "email_changed", "since": found.created_at},
+        )
         return Completed("email_undo", user.id, f"/recovery/{opened.token}")
 
+    def _call_back(self, found: Confirmation, caller: Caller, now: Instant) -> Work[None]:
+        # Else a thief who deletes the account once the address is theirs would have closed the owner's way back.
+        with suppress(Conflict, NotFound):  # they are not leaving, or gone
+            yield from self.users.restore(found.user_id or "", caller, now)
+
     def _forget_number(self, user: User, found: Confirmation, caller: Caller, now: Instant) -> Work[None]:
-        contact = yield from self.users.contact_of(user.id, "phone")
-        if contact is not None and contact[1] is not None and contact[1] >= found.created_at:
-            yield from self.users.remove_contact(user.id, "phone", caller, now)
-            yield from tell_of_number(self.outbox, user, contact[0], now)
+        number = yield from self.users.remove_contact_since(user.id, "phone", found.created_at, caller, now)
+        if number is not None:
+            yield from self.notices.phone_changed(user, number, describe(caller.user_agent), now)
 
     # Shared -----------------------------------------------------------------------------------------------------
 

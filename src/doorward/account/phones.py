@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from doorward.account.contact_events import CODE_MINUTES, PHONE_PAGE, find_user, lock_active, record, tell_of_number
+from doorward.account.contact_events import CODE_MINUTES, PHONE_PAGE, find_user, lock_active, record
 from doorward.account.ownership import check_owner
 from doorward.audit import AuditTrail, Refusals
+from doorward.authenticators import SecurityNotices
 from doorward.confirmations import Completed, Confirmation, Confirmations, Opened, Submitted, holder_of_session
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound
@@ -14,7 +15,7 @@ from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import Clock, Database
-from doorward.sessions import Session, Sessions
+from doorward.sessions import Session, Sessions, describe
 from doorward.sql import Work
 from doorward.users import User, UsersService, normalise_phone
 
@@ -44,6 +45,7 @@ class Phones:
     confirmations: Confirmations
     outbox: Outbox
     sends: SendLimits
+    notices: SecurityNotices
     audit: AuditTrail
     refusals: Refusals
     countries: Sequence[str]
@@ -140,9 +142,9 @@ class Phones:
             before = yield from self.users.owner_of("phone", found.target)
             yield from self.users.prove(user.id, "phone", found.target, caller, now)
             yield from self.confirmations.void_of_user(user.id, now, "phone")
-            yield from tell_of_number(self.outbox, user, found.target, now)
-            if before is not None and before.id != user.id:
-                yield from tell_of_number(self.outbox, before, found.target, now)
+            yield from self.notices.phone_changed(user, found.target, describe(caller.user_agent), now)
+            if before is not None and before.id != user.id:  # whose device it was is not for them to know
+                yield from self.notices.phone_changed(before, found.target, "", now)
             return user.id
 
         return Completed("phone", await self.db.write(work), f"{PHONE_PAGE}?confirmed=1")
@@ -158,7 +160,7 @@ class Phones:
             yield from self.confirmations.void_of_user(user_id, now, "phone")
             number = yield from self.users.remove_contact(user_id, "phone", caller, now)
             if number is not None:
-                yield from tell_of_number(self.outbox, user, number, now)
+                yield from self.notices.phone_changed(user, number, describe(caller.user_agent), now)
 
         await self.db.write(work)
 

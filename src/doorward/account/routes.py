@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
-from doorward.account.frame import Frame
-from doorward.account.service import ADMIN, Account
+from doorward.account.frame import Frame, notice
+from doorward.account.service import ADMIN, CONFIRM_NEEDED, CURRENT_NEEDED, Account
 from doorward.authenticators import new_password_field, password_field
 from doorward.kernel.errors import FieldError, Invalid, NotFound, Problem
+from doorward.kernel.instant import DAY
 from doorward.kernel.msgid import msgid
+from doorward.ports.places import Places
 from doorward.sessions import SessionCookies, Sessions, describe, session_of
-from doorward.users import Directory, Schema
+from doorward.users import LEAVING_DAYS, Directory, Schema
 from doorward.web.forms import FormField
 from doorward.web.gate import Gate
 from doorward.web.origins import local_path
@@ -19,8 +21,7 @@ from doorward.web.routing import BODY_LIMIT, FORM, Access, Again, Call, Handler,
 
 PAGE_ROWS = 25
 
-_PASSWORDS = {"current_password": msgid("Enter your password"), "new_password": msgid("Enter a password")}
-_UNTICKED = msgid("Tick the box if you want to delete your account")
+_PASSWORDS = {"current_password": CURRENT_NEEDED, "new_password": msgid("Enter a password")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class AccountRoutes:
     schema: Schema
     directory_open: str
     frame: Frame
+    places: Places
 
     def operations(self) -> Sequence[Operation]:
         """Every page of the room and what its forms post to."""
@@ -65,6 +67,7 @@ class AccountRoutes:
             page("/account/sessions", self.get_sessions, "Sessions"),
             form("/account/sessions/{id}/end", self.post_end, "End a session"),
             form("/account/sessions/end-others", self.post_end_others, "End all other sessions"),
+            form("/account/sessions/end-all", self.post_end_all, "End all sessions, this one too"),
             page("/account/delete", self.get_delete, "Delete your account"),
             form("/account/delete", self.post_delete, "Delete your account", self.show_delete),
             page("/members", self.get_members, "Members"),
@@ -73,7 +76,9 @@ class AccountRoutes:
 
     async def get_home(self, call: Call) -> Response:
         """The front page; someone signed in goes to their account."""
-        return redirect("/account") if call.session is not None else self.gate.render(call, "home.html")
+        if call.session is not None:
+            return redirect("/account")
+        return self.gate.render(call, "home.html", notice=notice(call, None))
 
     # Profile ----------------------------------------------------------------------------------------------------
 
@@ -109,9 +114,9 @@ class AccountRoutes:
     # Password ---------------------------------------------------------------------------------------------------
 
     async def get_password(self, call: Call) -> Response:
-        """The password form; whoever has a second factor proves it first, so that nothing typed is lost."""
+        """The password form; whoever has to prove more than a password does so first, so that nothing typed is lost."""
         session = session_of(call)
-        if session.has_factor:
+        if session.has_factor or not await self.account.passwords.has_password(session.user_id):
             session.require_fresh(self.gate.clock.now())
         return await self.show_password(call, None)
 
@@ -119,10 +124,10 @@ class AccountRoutes:
         """The form, and why a new password is wanted, if it is."""
         session = session_of(call)
         policy = self.account.passwords.policy
-        fields = [
-            password_field("current_password", msgid("Current password")),
-            new_password_field(policy, "new_password", msgid("New password")),
-        ]
+        has_password = await self.account.passwords.has_password(session.user_id)
+        fields = [new_password_field(policy, "new_password", msgid("New password"))]
+        if has_password:
+            fields.insert(0, password_field("current_password", msgid("Current password")))
         wanted = await self.account.passwords.change_wanted(session.user_id)
         return self.gate.form(
             call,
@@ -130,6 +135,7 @@ class AccountRoutes:
             fields,
             problem,
             change_wanted=wanted,
+            has_password=has_password,
             **await self.frame.around(call, problem),
         )
 
@@ -137,12 +143,15 @@ class AccountRoutes:
         """Change the password."""
         session = session_of(call)
         typed = {name: call.form_text(name) for name in _PASSWORDS}
-        missing = [FieldError(name, "required", asked) for name, asked in _PASSWORDS.items() if not typed[name]]
-        if missing:
+        has_password = await self.account.passwords.has_password(session.user_id)
+        asked = {name: text for name, text in _PASSWORDS.items() if has_password or name != "current_password"}
+        if missing := [FieldError(name, "required", text) for name, text in asked.items() if not typed[name]]:
             raise Invalid(missing)
-        token = await self.account.change_password(
-            session, typed["current_password"], typed["new_password"], call.caller
-        )
+        current, new = typed["current_password"], typed["new_password"]
+        if has_password:
+            token = await self.account.change_password(session, current, new, call.caller)
+        else:
+            token = await self.account.set_first_password(session, new, call.caller)
         response = redirect("/account/password?password=1")
         self.cookies.attach_token(response, session, token)
         return response
@@ -157,6 +166,7 @@ class AccountRoutes:
                 "id": session.id,
                 "device": describe(session.user_agent),
                 "address": session.address,
+                "place": self.places.find(session.address, call.preferences.locale),
                 "last_seen": session.last_seen_at,
                 "created": session.created_at,
                 "current": session.id == current.id,
@@ -171,13 +181,20 @@ class AccountRoutes:
         if call.path_id("id") not in {other.id for other in await self.sessions.list_of(session.user_id)}:
             return redirect("/account/sessions?ended=1")
         await self.sessions.end(call.path_id("id"), session.user_id, call.caller)
-        return redirect("/sign-in" if call.path_id("id") == session.id else "/account/sessions?ended=1")
+        if call.path_id("id") == session.id:
+            return self.cookies.detach(redirect("/sign-in"))
+        return redirect("/account/sessions?ended=1")
 
     async def post_end_others(self, call: Call) -> Response:
         """End every session but this one."""
         session = session_of(call)
         await self.sessions.end_others(session.user_id, session.id, call.caller)
         return redirect("/account/sessions?others=1")
+
+    async def post_end_all(self, call: Call) -> Response:
+        """End every session, this one too."""
+        await self.sessions.end_everywhere(session_of(call).user_id, call.caller)
+        return self.cookies.detach(redirect("/"))
 
     # Deletion ---------------------------------------------------------------------------------------------------
 
@@ -186,34 +203,34 @@ class AccountRoutes:
         return await self.show_delete(call, None)
 
     async def show_delete(self, call: Call, problem: Problem | None) -> Response:
-        """The form, and what deletion means."""
-        fields = [
-            password_field(),
-            FormField(
-                "confirm",
-                msgid("I understand that my account and everything in it will be gone"),
-                "checkbox",
-                required=True,
-                messages={"required": _UNTICKED},
-            ),
-        ]
-        return self.gate.form(call, "delete.html", fields, problem, **await self.frame.around(call, problem))
+        """What deletion means and when it comes about, and the form for whoever has just shown who they are."""
+        session, now = session_of(call), self.gate.clock.now()
+        confirm = FormField(
+            "confirm",
+            msgid("Type your username to confirm"),
+            "text",
+            value=call.form_text("confirm"),
+            required=True,
+            autocomplete="off",
+            attributes={"autocapitalize": "off", "spellcheck": "false"},
+            messages={"required": CONFIRM_NEEDED},
+        )
+        return self.gate.form(
+            call,
+            "delete.html",
+            [confirm],
+            problem,
+            fresh=session.is_fresh(now),
+            due_at=now + LEAVING_DAYS * DAY,
+            days=LEAVING_DAYS,
+            told=await self.account.is_told(session),
+            **await self.frame.around(call, problem),
+        )
 
     async def post_delete(self, call: Call) -> Response:
         """Delete the account."""
-        session = session_of(call)
-        errors = []
-        if not call.form_text("password"):
-            errors.append(FieldError("password", "required", msgid("Enter your password")))
-        if not call.form_text("confirm"):
-            errors.append(FieldError("confirm", "required", _UNTICKED))
-        if errors:
-            raise Invalid(errors)
-        await self.account.delete_with_password(session, call.form_text("password"), call.caller)
-        response = redirect("/")
-        self.gate.cookies.drop(response, self.gate.cookies.session)
-        response.headers["clear-site-data"] = '"cache", "storage"'
-        return response
+        await self.account.delete_by_name(session_of(call), call.form_text("confirm"), call.caller)
+        return self.cookies.detach(redirect("/?left=1"))
 
     # Members ----------------------------------------------------------------------------------------------------
 

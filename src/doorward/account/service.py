@@ -2,21 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from doorward.account.contacts import Contacts
+from doorward.account.leaving import Leaving, Proven, by_freshness
 from doorward.account.ownership import ADMIN, check_owner
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import PasswordService, SecurityNotices
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Invalid, InvalidCredentials, NotFound, NotSignedIn
 from doorward.kernel.msgid import msgid
+from doorward.kernel.text import uid_key
 from doorward.ports import Clock, Database
 from doorward.sessions import Session, Sessions, describe
 from doorward.sql import Work
 from doorward.users import User, UsersService, Writer
 
-__all__ = ["ADMIN", "Account"]
+__all__ = ["ADMIN", "CONFIRM_NEEDED", "CURRENT_NEEDED", "Account"]
+
+CURRENT_NEEDED: Final = msgid("Enter your password")
+CONFIRM_NEEDED: Final = msgid("Type your username if you want to delete your account")
+_ANOTHER_NAME: Final = msgid("This is not your username")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class Account:
     refusals: Refusals
     contacts: Contacts
     notices: SecurityNotices
+    departures: Leaving
 
     async def find(self, session: Session, user_id: str) -> User:
         """A user by id, for whoever may see the directory. Raises NotFound."""
@@ -52,26 +59,36 @@ class Account:
         return await self.contacts.update(session, user_id, asked, caller)
 
     async def delete(self, session: Session, user_id: str, password: str | None, caller: Caller) -> None:
-        """Erase a user and all that hangs on them.
+        """Erase somebody else at once, as an administrator; oneself in 14 days, see `Leaving`.
 
-        The owner needs a password given now or within ten minutes, whoever has a second factor, and an administrator, a
-        fresh authentication. Raises
-        ReauthenticationNeeded, InvalidCredentials, Forbidden, NotFound, Conflict (the last administrator).
+        Both need a password given now or an authentication of the last ten minutes, and whoever has a second factor
+        the latter. Raises ReauthenticationNeeded, InvalidCredentials, Forbidden, NotSignedIn, NotFound, Conflict (the
+        last administrator).
         """
         await check_owner(self.refusals, session, user_id, caller, "delete")
-        if password is None or session.has_factor:  # for whom a password alone is not enough (C26)
+        if session.has_factor:  # a password alone is not enough for them (C26)
             session.require_fresh(self.clock.now())
-        if password is not None:
-            await self._verify(session, password, caller)
-        await self.users.delete(user_id, session.user_id, caller)
+        proven = await self._proven(session, password, caller)
+        if user_id == session.user_id:
+            await self.departures.leave(session, caller, proven)
+            return
+        await self.users.delete(user_id, session.user_id, caller, first=proven)
 
-    async def delete_with_password(self, session: Session, password: str, caller: Caller) -> None:
-        """Erase one's own account from the page. Raises Invalid when the password is wrong, RateLimited, Conflict."""
-        try:
-            await self.delete(session, session.user_id, password, caller)
-        except InvalidCredentials as refusal:
-            wrong = FieldError("password", "wrong", msgid("This is not your password"))
-            raise Invalid([wrong], reason=refusal.reason) from None
+    async def is_told(self, session: Session) -> bool:
+        """Whether mails about the end of the account reach its owner."""
+        contact = await self.users.contact(session.user_id, "email")
+        return self.departures.outbox.can_mail and contact is not None and contact[1] is not None
+
+    async def delete_by_name(self, session: Session, typed: str, caller: Caller) -> None:
+        """Delete one's own account from the page; `typed` is one's own handle, so that nobody does it by mistake.
+
+        Raises Invalid naming `confirm`, and what `delete` raises.
+        """
+        if not typed.strip():
+            raise Invalid([FieldError("confirm", "required", CONFIRM_NEEDED)])
+        if uid_key(typed.strip()) != uid_key(session.uid):
+            raise Invalid([FieldError("confirm", "mismatch", _ANOTHER_NAME)])
+        await self.delete(session, session.user_id, None, caller)
 
     async def change_password(self, session: Session, current: str, new: str, caller: Caller) -> str:
         """Set a new password, give this session a new secret and end all others (C9). The new secret.
@@ -83,7 +100,7 @@ class Account:
             # The password that is asked for here is not enough for them (C26).
             session.require_fresh(self.clock.now())
         user = await self._own(session)
-        context = [text for text in (user.uid, user.name, user.email) if text]
+        context = _context(user)
         self.passwords.policy.check(new, context=context, field="new_password")
         try:
             correct = await self.passwords.verify(
@@ -95,38 +112,73 @@ class Account:
         if current == new:
             raise Invalid([FieldError("new_password", "unchanged", msgid("Choose a password you do not use yet"))])
         digest = await self.passwords.hash_new(new, context=context, field="new_password")
-        now = self.clock.now()
 
         def work() -> Work[str]:
             yield from correct.succeeded()
-            yield from self.passwords.set_password(user.id, digest)
-            yield from self.sessions.end_all(user.id, caller, now, kept=session.id)
-            yield from self.sessions.forget_devices(user.id)
-            token = yield from self.sessions.rotate(session, caller, now)
-            yield from self.audit.record(
-                Event.AUTHN_PASSWORD_CHANGE,
-                Outcome.SUCCESS,
-                caller,
-                user_id=user.id,
-                actor_id=user.id,
-                session_id=session.id,
-            )
-            yield from self.notices.changed(user, describe(caller.user_agent), now)
-            return token
+            return (yield from self._set_password(session, user, digest, caller))
 
         return await self.db.write(work)
+
+    async def set_first_password(self, session: Session, new: str, caller: Caller) -> str:
+        """The same for somebody who has none yet, such as who signed up with a passkey: nothing is there to ask for.
+
+        So it needs a fresh authentication, and the password that there is may not be passed by in this way. Raises
+        Invalid naming `current_password` when there is one, ReauthenticationNeeded, Invalid, Unavailable.
+        """
+        if await self.passwords.has_password(session.user_id):
+            raise _has_password()
+        session.require_fresh(self.clock.now())
+        user = await self._own(session)
+        digest = await self.passwords.hash_new(new, context=_context(user), field="new_password")
+
+        def work() -> Work[str]:
+            yield from self.users.locked(user.id)
+            yield from self.sessions.require_live(session)
+            if (yield from self.passwords.has_password_now(user.id)):
+                raise _has_password()
+            return (yield from self._set_password(session, user, digest, caller))
+
+        return await self.db.write(work)
+
+    def _set_password(self, session: Session, user: User, digest: str, caller: Caller) -> Work[str]:
+        now = self.clock.now()
+        yield from self.passwords.set_password(user.id, digest)
+        yield from self.sessions.end_all(user.id, caller, now, kept=session.id)
+        yield from self.sessions.forget_devices(user.id)
+        token = yield from self.sessions.rotate(session, caller, now)
+        yield from self.audit.record(
+            Event.AUTHN_PASSWORD_CHANGE,
+            Outcome.SUCCESS,
+            caller,
+            user_id=user.id,
+            actor_id=user.id,
+            session_id=session.id,
+        )
+        yield from self.notices.changed(user, describe(caller.user_agent), now)
+        return token
 
     async def speak(self, session: Session, locale: str) -> None:
         """Keep the language of messages to the caller."""
         await self.users.set_locale(session.user_id, locale)
 
-    async def _verify(self, session: Session, password: str, caller: Caller) -> None:
+    async def _proven(self, session: Session, password: str | None, caller: Caller) -> Proven:
+        """That the caller is who they say: by a password, if one was given, else by having shown it lately."""
+        if password is None:
+            session.require_fresh(self.clock.now())
+            return by_freshness
         user = await self._own(session)
-        correct = await self.passwords.verify(user, user.uid, password, caller, action="reauthenticate")
-        await self.db.write(correct.succeeded)
+        return (await self.passwords.verify(user, user.uid, password, caller, action="reauthenticate")).succeeded
 
     async def _own(self, session: Session) -> User:
         user = await self.users.find(session.user_id)
         if user is None:
             raise NotSignedIn(reason="user is gone")
         return user
+
+
+def _context(user: User) -> list[str]:
+    return [text for text in (user.uid, user.name, user.email) if text]
+
+
+def _has_password() -> Invalid:
+    return Invalid([FieldError("current_password", "required", CURRENT_NEEDED)], reason="has a password")

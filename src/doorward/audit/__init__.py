@@ -6,8 +6,18 @@ transaction is durable (`Query.then`), so the log never tells of something that 
 """
 
 from doorward.audit.model import AuditEvent, Event, Outcome, Payload
-from doorward.audit.reading import AuditReader, Verification
+from doorward.audit.reading import AuditReader, Verification, list_about
 from doorward.audit.refusals import Refusals
 from doorward.audit.service import AuditTrail
 
-__all__ = ["AuditEvent", "AuditReader", "AuditTrail", "Event", "Outcome", "Payload", "Refusals", "Verification"]
+__all__ = [
+    "AuditEvent",
+    "AuditReader",
+    "AuditTrail",
+    "Event",
+    "Outcome",
+    "Payload",
+    "Refusals",
+    "Verification",
+    "list_about",
+]

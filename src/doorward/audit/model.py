@@ -87,6 +87,8 @@ class Event(StrEnum):
     USER_DELETED = "user_deleted"
 
     SESSION_LOGOUT = "session_logout"  # someone ended it on purpose; OWASP has only session_expired for all reasons
+    # An owner says that somebody else was in their account. The vocabulary has words for what software notices only.
+    ACCOUNT_REPORTED = "account_reported"
 
     @property
     def level(self) -> Level:
@@ -125,6 +127,7 @@ _CRITICAL = frozenset(
         Event.MALICIOUS_DIRECT_REFERENCE,
         Event.SEQUENCE_FAIL,
         Event.SESSION_USE_AFTER_EXPIRE,
+        Event.ACCOUNT_REPORTED,
     }
 )
 

@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from doorward.audit import store
 from doorward.audit.model import AuditEvent, Event, Outcome, Payload, canonical, storable
 from doorward.kernel.caller import Caller
+from doorward.kernel.devices import describe
 from doorward.kernel.ids import new_id
 from doorward.kernel.instant import to_rfc3339
 from doorward.ports import Clock, Sealer
@@ -46,12 +47,14 @@ class AuditTrail:
     ) -> Work[None]:
         """Insert one row in the transaction at hand (`yield from`) and write its log line after the commit.
 
-        `user_id`: whom it is about; `actor_id`: who did it, when that is somebody else. `payload`: further facts, for
+        `user_id`: whom it is about; `actor_id`: who did it, as far as that is known. `payload`: further facts, for
         operators only; it never holds a password, token, cookie, key or anything a claimant typed to prove who they
-        are (a password is easily typed into the field above it), and it can be redacted later.
+        are (a password is easily typed into the field above it), and it can be redacted later. The browser and system
+        of the request join it as `device`, in words of ours instead of the header.
         """
         at = self.clock.now()
-        text = None if payload is None else canonical(storable(payload))
+        facts = _facts(payload, caller)
+        text = None if facts is None else canonical(storable(facts))
         row = AuditEvent(
             id=new_id(at),
             at=at,
@@ -65,16 +68,16 @@ class AuditTrail:
             payload=None if text is None else text.decode(),
             payload_digest=None if text is None else self._digest(text),
             mac=b"",
-            key_id=self.sealer.key_id,
+            key_id=self.sealer.mac_key_id,
         )
         yield from store.insert_event(replace(row, mac=self._mac(row)), partial(self._write_line, event, row))
 
     def verify(self, row: AuditEvent) -> bool:
         """Tell whether the row is as it was recorded. A redacted payload (None, digest kept) is still right.
 
-        False also when the row was made under another sealing key than today's.
+        False also when the row was made under another MAC key than this database has.
         """
-        if row.key_id != self.sealer.key_id or not hmac.compare_digest(row.mac, self._mac(row)):
+        if row.key_id != self.sealer.mac_key_id or not hmac.compare_digest(row.mac, self._mac(row)):
             return False
         return row.payload is None or self._payload_is_right(row.payload, row.payload_digest)
 
@@ -107,6 +110,11 @@ class AuditTrail:
         self.log.log(
             _LEVELS[event.level], event.value, **{name: fact for name, fact in facts.items() if fact is not None}
         )
+
+
+def _facts(payload: Payload | None, caller: Caller) -> Payload | None:
+    # Whoever it is about: whether there is such a user must not show in what is written (C16).
+    return {**(payload or {}), "device": describe(caller.user_agent)} if caller.user_agent else payload
 
 
 _LEVELS = {"info": 20, "warning": 30, "critical": 50}

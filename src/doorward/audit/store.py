@@ -15,10 +15,23 @@ _COLUMNS = tuple(audit_event.c[name] for name in _NAMES)
 
 INSERT_EVENT = Statement(insert(audit_event).values({name: bindparam(name) for name in _NAMES}))
 
+FIND_EVENT = Statement(select(*_COLUMNS).where(audit_event.c.id == bindparam("event_id")))
+
 LIST_EVENTS_AFTER = Statement(
     select(*_COLUMNS)
     .where(audit_event.c.id > bindparam("event_id"))
     .order_by(audit_event.c.id)
+    .limit(bindparam("limit"))
+)
+LIST_OF_USER = Statement(
+    select(*_COLUMNS)
+    .where(
+        audit_event.c.user_id == bindparam("user_id"),
+        # By ids alone, as they are in the index: `at` would have every older row fetched to be thrown away.
+        audit_event.c.id >= bindparam("first"),
+        audit_event.c.id < bindparam("before"),
+    )
+    .order_by(audit_event.c.id.desc())
     .limit(bindparam("limit"))
 )
 
@@ -27,6 +40,12 @@ def insert_event(row: AuditEvent, committed: Callable[[], None]) -> Work[None]:
     """Add a row; `committed` is called once it is durable."""
     params: dict[str, Value] = {name: getattr(row, name) for name in _NAMES}
     yield INSERT_EVENT(**params).then(committed)
+
+
+def find_event(event_id: str) -> Work[AuditEvent | None]:
+    """One row by id."""
+    rows = yield FIND_EVENT(event_id=event_id)
+    return AuditEvent(*rows[0]) if rows else None
 
 
 def list_events(*, user_id: str | None = None, event: Event | None = None, limit: int = 100) -> Work[list[AuditEvent]]:
@@ -40,6 +59,12 @@ def list_events(*, user_id: str | None = None, event: Event | None = None, limit
 def list_events_after(event_id: str, limit: int) -> Work[list[AuditEvent]]:
     """The next rows in the order of their ids, oldest first."""
     rows = yield LIST_EVENTS_AFTER(event_id=event_id, limit=limit)
+    return [AuditEvent(*row) for row in rows]
+
+
+def list_of_user(user_id: str, first: str, before: str, limit: int) -> Work[list[AuditEvent]]:
+    """The newest rows about a user with ids from `first` up to, but without, `before`; newest first."""
+    rows = yield LIST_OF_USER(user_id=user_id, first=first, before=before, limit=limit)
     return [AuditEvent(*row) for row in rows]
 
 

@@ -129,6 +129,15 @@ class Binding:
             conditional=conditional,
         )
 
+    async def offer_first(
+        self, holder: bytes, handle: bytes, user_name: str, display_name: str
+    ) -> Mapping[str, Any]:  # fmt: skip
+        """The same for somebody who is no user yet; see `FirstPasskeys`."""
+        nonce = await self.challenges.begin(self._purpose(conditional=False), holder, None)
+        return passkey.creation_options(
+            self.factors.party, challenge=nonce, user_handle=handle, user_name=user_name, display_name=display_name
+        )
+
     async def prove_passkey(
         self, holder: bytes, credential: object, label: object = None, *, conditional: bool = False
     ) -> Proven:
@@ -233,21 +242,25 @@ class Binding:
         if proven.waiting is not None and not (yield from self.challenges.use(proven.waiting)):
             raise Invalid([FieldError("code", "void", NOTHING_WAITS)], reason="bound or replaced meanwhile")
         yield from self._make_room(user_id, proven, before)
-        if proven.lookup is not None and (yield from store.find_by_lookup(proven.lookup)) is not None:
-            raise Invalid([FieldError("credential", "known", PASSKEY_KNOWN)], reason="credential id is registered")
-        bound_id = new_id(now)
-        yield from store.insert_authenticator(self._row(bound_id, user_id, proven, now))
-        counts = proven.step and all_kinds()[proven.kind].raises_assurance
-        if counts:  # whatever else one binds prolongs no days of grace
-            yield from store.delete_grace(user_id)
-        yield from self._record(user_id, proven.kind, "bound", caller)
+        bound_id = yield from self.insert(user_id, proven, caller, now)
         device = describe(caller.user_agent)
         if proven.kind == RECOVERY:
             yield from self.factors.notices.recovery_codes_made(user, device, now)
         else:
             title = all_kinds()[proven.kind].title
             yield from self.factors.notices.factor_added(user, title, proven.label, device, now)
-        return bound_id, counts and not has_factor(before)
+        return bound_id, _counts(proven) and not has_factor(before)
+
+    def insert(self, user_id: str, proven: Proven, caller: Caller, now: Instant) -> Work[str]:
+        """Write down what was proven, for `bind` and `FirstPasskeys`; its id. Raises Invalid, Conflict (registered)."""
+        if proven.lookup is not None and (yield from store.find_by_lookup(proven.lookup)) is not None:
+            raise Invalid([FieldError("credential", "known", PASSKEY_KNOWN)], reason="credential id is registered")
+        bound_id = new_id(now)
+        yield from store.insert_authenticator(self._row(bound_id, user_id, proven, now))
+        if _counts(proven):  # whatever else one binds prolongs no days of grace
+            yield from store.delete_grace(user_id)
+        yield from self._record(user_id, proven.kind, "bound", caller)
+        return bound_id
 
     def _make_room(self, user_id: str, proven: Proven, before: Sequence[Bound]) -> Work[None]:
         per_user = all_kinds()[proven.kind].per_user
@@ -351,6 +364,10 @@ class Binding:
             Event.USER_UPDATED, Outcome.SUCCESS, caller, user_id=user_id, actor_id=user_id,
             payload={"fields": ["authenticators"], "authenticator": kind, "what": what},
         )  # fmt: skip
+
+
+def _counts(proven: Proven) -> bool:
+    return proven.step and all_kinds()[proven.kind].raises_assurance
 
 
 def read_label(label: object) -> str:

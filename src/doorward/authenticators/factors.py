@@ -5,15 +5,16 @@ that no kind can forget it. An answer that counts is spent at once, whatever com
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from doorward.audit import AuditTrail, Event, Outcome, Payload
 from doorward.authenticators import factor_store as store
 from doorward.authenticators.challenges import Challenges
-from doorward.authenticators.kind import MFA, Bound, Computed, Passed, Refused, Sent, Slow
+from doorward.authenticators.kind import MFA, Bound, Computed, Passed, Refused, Secret, Sent, Slow
 from doorward.authenticators.kinds import all_kinds, passkey, recovery_code
 from doorward.authenticators.kinds.passkey import Verification
 from doorward.authenticators.model import KnownDevice
@@ -31,7 +32,7 @@ from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import Clock, Database, Hasher, Sealer
 from doorward.sql import Work
-from doorward.users import User, UsersService, contact_key
+from doorward.users import User, UsersService, contact_key, identifier_key
 
 FACTOR: Final = "factor"  # the table of limits.toml, and the purpose of a code that is sent
 PASSKEY_LIMIT: Final = "passkey"
@@ -46,7 +47,7 @@ NOT_OFFERED: Final = msgid("Choose one of the ways that are offered")
 _NO_CODE: Final = msgid("Enter the code")
 _MINUTES: Final = CODE_SECONDS // 60
 
-
+T = TypeVar("T")
 Owed: TypeAlias = Literal["authenticator", "enrolment"]
 
 
@@ -373,6 +374,76 @@ class Factors:
             raise Refused(wrong.reason) from None
         return Passed({}, kind.amr)
 
+    # Recovering -------------------------------------------------------------------------------------------------
+
+    async def verify_for_recovery(
+        self,
+        user: User | None,
+        identifier: str,
+        code: str,
+        caller: Caller,
+        device: KnownDevice | None,
+        then: Callable[[User, str], Work[T]],
+    ) -> T:
+        """Take a recovery code of somebody who has shown nothing else; `then` runs in the transaction that spends it.
+
+        `identifier`: as it was typed; `device`: a known one of `user`; `then` gets the user, locked, and the id of the
+        set. Nobody, somebody without codes or disabled, and a wrong code cost and answer the same (ASVS 6.3.8; C16).
+        Raises Invalid naming `code`, after its audit row is durable; RateLimited; Unavailable.
+        """
+        # By what was typed and not by whom it names, as at the password: delays must not tell who has which names.
+        who = ("name", identifier_key(identifier)) if device is None else ("device", device.id)
+        lane = self.tries.lane(FACTOR, RECOVERY, *who)
+        async with AsyncExitStack() as places:
+            admission = None
+            if device is None:
+                admission = await places.enter_async_context(await self.tries.admit(FACTOR, caller))
+            async with self.tries.reserved(lane, FACTOR, caller) as reserved:
+                try:
+                    done = await self._recovered(user, code, caller, then)
+                except Refused as refusal:
+                    payload = _failure(RECOVERY, refusal.reason, reserved.failures, device)
+                    await self._note_failure(None if user is None else user.id, payload, caller)
+                    raise _wrong(RECOVERY, refusal.reason) from None
+            await self.db.write(lambda: self.tries.forget([lane]))
+            if admission is not None:
+                admission.succeeded()
+        return done
+
+    async def _recovered(self, user: User | None, code: str, caller: Caller, then: Callable[[User, str], Work[T]]) -> T:
+        found = await self.list_of("" if user is None else user.id)
+        codes = next((one for one in found if one.kind == RECOVERY), None)
+        secret = self._nobodys_codes() if codes is None else codes.secret
+        state = recovery_code.fresh(secret) if codes is None else codes.state
+        derivation = recovery_code.KIND.derivation(secret, code)
+        given = await self.hasher.derive(derivation.text, derivation.salt, derivation.cost)
+        now = self.clock.now()
+        if user is None:
+            raise Refused("unknown user")
+        if codes is None:
+            raise Refused("no codes")
+        passed = recovery_code.KIND.verify(secret, state, given.hex(), now)
+
+        def work() -> Work[T]:
+            # Locked first: a set that is replaced at this moment must not wait for us in a circle.
+            owner = yield from self.users.locked(user.id)
+            if owner.status != "active":
+                raise Refused(owner.status)
+            yield from self._spend(codes, passed, now, caller)
+            return (yield from then(owner, codes.id))
+
+        try:
+            return await self.db.write(work)
+        except NotFound:
+            raise Refused("user is gone") from None
+
+    def _nobodys_codes(self) -> Secret:
+        """What the code of somebody who has none is compared with, at the same cost."""
+        digests = [secrets.token_bytes(32) for _ in range(recovery_code.CODES)]
+        return recovery_code.secret_of(recovery_code.new_salt(), self.hasher.cost, digests)
+
+    # Spending ---------------------------------------------------------------------------------------------------
+
     def _spend(self, one: Bound, passed: Passed, now: Instant, caller: Caller) -> Work[None]:
         """Keep what use has changed. Of parallel uses exactly one sees the state that it replaces (C18, C21)."""
         if not (yield from store.update_state(one.id, one.version, passed.state, now)):
@@ -430,13 +501,7 @@ class Factors:
     # Refusing ---------------------------------------------------------------------------------------------------
 
     async def _refuse(self, claimant: Claimant, kind: str, reason: str, failures: int, caller: Caller) -> None:
-        payload: Payload = {
-            "action": FACTOR,
-            "kind": kind,
-            "reason": reason,
-            "failures": failures,
-            "known_device": claimant.device is not None,
-        }
+        payload = _failure(kind, reason, failures, claimant.device)
         now = self.clock.now()
 
         def work() -> Work[None]:
@@ -454,7 +519,9 @@ class Factors:
         await self.db.write(work)
 
     async def _refuse_passkey(self, user_id: str | None, reason: str, caller: Caller) -> None:
-        payload: Payload = {"action": FACTOR, "kind": PASSKEY, "reason": reason}
+        await self._note_failure(user_id, {"action": FACTOR, "kind": PASSKEY, "reason": reason}, caller)
+
+    async def _note_failure(self, user_id: str | None, payload: Payload, caller: Caller) -> None:
         await self.db.write(
             lambda: self.audit.record(Event.AUTHN_LOGIN_FAIL, Outcome.FAILURE, caller, user_id=user_id, payload=payload)
         )
@@ -485,6 +552,17 @@ class Factors:
 def sealed_for(bound_id: str) -> str:
     """The purpose under which an authenticator's secret is sealed."""
     return f"authenticator:{bound_id}"
+
+
+def _failure(kind: str, reason: str, failures: int, device: KnownDevice | None) -> Payload:
+    """What the audit says of an answer that does not count."""
+    return {
+        "action": FACTOR,
+        "kind": kind,
+        "reason": reason,
+        "failures": failures,
+        "known_device": device is not None,
+    }
 
 
 def _wrong(kind: str, reason: str) -> Invalid:

@@ -28,8 +28,14 @@ Forget: TypeAlias = Callable[[str], Work[None]]
 """What else a new password of a user makes void, such as links under way; runs in its transaction."""
 Told: TypeAlias = Callable[[User, int, Instant], Work[None]]
 """Tells a user of so many failures in a row; runs in the transaction that counts the last of them."""
+UndoSince: TypeAlias = Callable[[str, Instant, Caller, Instant], Work[None]]
+"""Takes away what a user got at or after an instant and that opens their account: (user id, since, caller, now).
 
-_OURSELVES = Caller(address="local", user_agent="doorward")
+An owner has said that it was not them who got it. It runs in the transaction that shuts everybody out, with the user
+locked and before the sessions end: a way in that is being used at that moment is waited for.
+"""
+
+_OURSELVES = Caller(address="local")
 _LEAKED = msgid(
     "This password has appeared in a data leak, so it is among those that are guessed first. Choose another one"
 )
@@ -152,6 +158,11 @@ class PasswordService:
         """Whether others are said to know a user's password; that stays so until the caller's transaction ends."""
         stored = yield from store.find_password_locked(user_id)
         return stored is not None and stored.change_wanted == COMPROMISED
+
+    def changed_since(self, user_id: str, at: Instant) -> Work[bool]:
+        """Whether a user's password was set later than that, as the caller's transaction sees it."""
+        stored = yield from store.find_password_locked(user_id)
+        return stored is not None and stored.set_at > at
 
     async def is_reported(self, user_id: str, password: str) -> bool:
         """Whether this is a user's present password, and one that others are said to know. Raises Unavailable."""

@@ -1,4 +1,4 @@
-"""SQL of the authenticators room: tables password and throttle."""
+"""SQL of the authenticators room: tables password, throttle and authenticator, and for notices bucket."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQL
 
 from doorward.authenticators.model import Refused, Reserved, StoredPassword
 from doorward.kernel.instant import SECOND, Instant
-from doorward.kernel.limits import AccountLimit
+from doorward.kernel.limits import AccountLimit, Rate
 from doorward.sql import Statement, Work
-from doorward.sql.tables import password, throttle
+from doorward.sql.tables import authenticator, bucket, password, throttle
 
 PURGE_AT_ONCE = 1_000
 _NOW = bindparam("now", type_=BigInteger())
@@ -45,6 +45,11 @@ _COMPROMISED = Statement(
     .where(password.c.user_id == bindparam("owner"))
     .values(change_wanted=literal_column("'compromised'"))
 )
+_LIST_FACTS = Statement(
+    select(authenticator.c.kind, authenticator.c.label, authenticator.c.bound_at, authenticator.c.last_used_at)
+    .where(authenticator.c.user_id == bindparam("owner"))
+    .order_by(authenticator.c.bound_at, authenticator.c.id)
+)
 _FIND_NOT_BEFORE = Statement(select(throttle.c.not_before).where(throttle.c.key == bindparam("key")))
 _RELEASE = Statement(
     update(throttle)
@@ -59,6 +64,17 @@ _PURGE = Statement(
     delete(throttle)
     .where(throttle.c.key.in_(select(throttle.c.key).where(throttle.c.expires_at <= _NOW).limit(bindparam("at_once"))))
     .returning(throttle.c.expires_at)
+)
+_NEXT = case((bucket.c.arrival_at > _NOW, bucket.c.arrival_at), else_=_NOW) + bindparam("interval", type_=BigInteger())
+_TAKE_PLACE = Statement(
+    insert(bucket)
+    .values(key=bindparam("key"), arrival_at=bindparam("first"), expires_at=bindparam("first"))
+    .on_conflict_do_update(
+        index_elements=[bucket.c.key],
+        set_={"arrival_at": _NEXT, "expires_at": _NEXT},
+        where=bucket.c.arrival_at <= bindparam("latest"),
+    )
+    .returning(bucket.c.arrival_at)
 )
 
 
@@ -87,6 +103,17 @@ def update_digest(user_id: str, old: str, new: str, change_wanted: str | None) -
 def update_compromised(user_id: str) -> Work[None]:
     """Note that others may know a user's password."""
     yield _COMPROMISED(owner=user_id)
+
+
+def take_place(key: bytes, rate: Rate, now: Instant) -> Work[bool]:
+    """Take a place among those of a rate (GCRA), with the caller's transaction; False when there is none."""
+    first, latest = now + rate.interval, now + rate.period - rate.interval
+    return bool((yield _TAKE_PLACE(key=key, now=now, first=first, interval=rate.interval, latest=latest)))
+
+
+def list_facts(user_id: str) -> Work[list[tuple[str, str, Instant, Instant | None]]]:
+    """A user's second factors and passkeys, the oldest first: kind, label, since when, last used. No secret."""
+    return [(row[0], row[1], row[2], row[3]) for row in (yield _LIST_FACTS(owner=user_id))]
 
 
 class Throttle:

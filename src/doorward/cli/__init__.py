@@ -29,7 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "user": "List, show, add and change users.",
     "admin": "Make a link for an administrator.",
     "db": "Bring the database up to date.",
-    "key": "List the keys that sign tokens.",
+    "key": "List keys, and replace the one that seals secrets.",
     "mail": "Preview, test, list and retry messages.",
     "audit": "Read and verify the audit trail.",
 }

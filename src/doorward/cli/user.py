@@ -13,7 +13,7 @@ from doorward import app
 from doorward.cli.common import as_json, find_user, open_place, places, say_json, say_table, with_services
 from doorward.config import BUILT_IN_ROLES, Settings
 from doorward.kernel.caller import LOCAL_OPERATOR
-from doorward.kernel.instant import Instant
+from doorward.kernel.instant import Instant, to_rfc3339
 from doorward.sql import Work
 from doorward.users import FORMATS, Refused, Totals, User, read_source
 
@@ -29,12 +29,25 @@ def command() -> None:
 @click.option("--sort", metavar="FIELD", help="A sortable field; -FIELD turns it round.  [default: created_at]")
 @click.option("--limit", type=int, default=50, show_default=True, help="How many.")
 @click.option("--cursor", help="From the end of the page before.")
+@click.option("--leaving", is_flag=True, help="Those who asked to be deleted, the next to be erased first.")
 @as_json
 @places
 def list_users(
-    data: str | None, config: str | None, sort: str | None, cursor: str | None, *, limit: int, json_wanted: bool
+    data: str | None,
+    config: str | None,
+    sort: str | None,
+    cursor: str | None,
+    *,
+    limit: int,
+    leaving: bool,
+    json_wanted: bool,
 ) -> None:
-    """List users, a page at a time."""
+    """List users, a page at a time. Those who are disabled or leaving are not among them."""
+    if leaving:
+        if sort is not None or cursor is not None:
+            raise click.UsageError("--leaving has an order of its own, and one page.")
+        _list_leaving(data, config, limit, json_wanted=json_wanted)
+        return
 
     async def find(services: app.Services) -> dict[str, Any]:
         page = await services.directory.page(sort=sort, limit=limit, cursor=cursor, admin=True)
@@ -47,6 +60,18 @@ def list_users(
     say_table(page["data"])
     if page["next_cursor"]:
         click.echo(f"More: --cursor {page['next_cursor']}")
+
+
+def _list_leaving(data: str | None, config: str | None, limit: int, *, json_wanted: bool) -> None:
+    found = with_services(open_place(data, config), lambda services: services.users.departures(limit))
+    rows = [
+        {"id": one.user_id, "uid": one.uid, "asked_at": to_rfc3339(one.asked_at), "erased_at": to_rfc3339(one.due_at)}
+        for one in found
+    ]
+    if json_wanted:
+        say_json({"data": rows})
+    else:
+        say_table(rows)
 
 
 @command.command("show")
@@ -221,6 +246,20 @@ def enable(user: str, data: str | None, config: str | None, *, json_wanted: bool
     _set_status(data, config, user, "active", json_wanted=json_wanted)
 
 
+@command.command("restore")
+@click.argument("user")
+@as_json
+@places
+def restore(user: str, data: str | None, config: str | None, *, json_wanted: bool) -> None:
+    """Bring back a user who asked to be deleted and has not been erased yet."""
+
+    async def change(services: app.Services, found: User) -> User:
+        now = services.clock.now()
+        return await services.db.write(lambda: services.users.restore(found.id, LOCAL_OPERATOR, now, by_owner=False))
+
+    _act(data, config, user, change, json_wanted=json_wanted)
+
+
 @command.command("flag-compromised")
 @click.argument("user")
 @as_json
@@ -253,7 +292,10 @@ async def _nothing(_services: app.Services, user: User) -> User:
 
 def _act(data: str | None, config: str | None, wanted: str, change: Change, *, json_wanted: bool) -> None:
     async def run(services: app.Services) -> dict[str, Any]:
-        return services.schema.visible(await change(services, await find_user(services, wanted)), "admin")
+        user = await change(services, await find_user(services, wanted))
+        erased_at = await services.users.leaving(user.id)
+        more = {} if erased_at is None else {"erased_at": to_rfc3339(erased_at)}
+        return services.schema.visible(user, "admin") | more
 
     _say(with_services(open_place(data, config), run), json_wanted=json_wanted)
 

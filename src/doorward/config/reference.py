@@ -32,6 +32,9 @@ Outside the file, because they are needed before it or must not stand in it:
 | `DOORWARD_DATA` | `--data` | The data directory: database and secrets. Default: `doorward-data`. |
 | `DOORWARD_SEALING_KEY` | | Seals secrets at rest; 32 bytes in base64. Default: `DATA/sealing.key`. |
 | `DOORWARD_SEALING_KEY_FILE` | | A file that holds that key, mode 0600. |
+
+While the sealing key is being [rotated](running.md#rotate-the-sealing-key) both hold several, the oldest
+first, with white space between.
 """
 
 _DECLARATION = {

@@ -45,7 +45,8 @@ class Server(Section, frozen=True):
     geoip_file: Annotated[
         str | None,
         Meta(description="A MaxMind DB file (.mmdb) of cities or countries. With it, lists of devices and mails about "
-             "sign-ins name an approximate place. Nothing is looked up elsewhere.", extra=PATH),
+             "sign-ins name an approximate place. Nothing is looked up elsewhere. Read again when it changes.",
+             extra=PATH),
     ] = None  # fmt: skip
 
 

@@ -8,10 +8,11 @@ from doorward.kernel.instant import Instant
 
 Purpose: TypeAlias = Literal[
     "sign_up", "email", "email_undo", "phone", "recovery", "sign_in", "invitation", "password", "factor",
-    "cool_off_email", "cool_off_phone", "cool_off_stop",
+    "cool_off_email", "cool_off_phone", "cool_off_stop", "not_me",
 ]  # fmt: skip
 """What comes about when it is confirmed. `password`: a forced change, by someone who has no proven address. `factor`: a
-code that is sent for the second step of a sign-in. `cool_off_*`: of somebody who has lost every second step."""
+code that is sent for the second step of a sign-in. `cool_off_*`: of somebody who has lost every second step. `not_me`: an
+owner says that what a notice told them of was not their doing."""
 
 State: TypeAlias = Literal["live", "used", "void", "expired", "unknown"]
 
@@ -28,9 +29,11 @@ LIFETIME_SECONDS: Final[Mapping[Purpose, int]] = {
     "cool_off_email": 600,
     "cool_off_phone": 600,
     "cool_off_stop": 10 * 24 * 3600,
+    "not_me": 7 * 24 * 3600,
 }
 # What of a user is called off when they, or the operator, shut everybody out: a new password, an end of all sessions, a
-# change of roles or status. Somebody else may have begun it. `email_undo` stays: it is the way back from such a theft.
+# change of roles or status. Somebody else may have begun it. `email_undo` and `not_me` stay: they are the way back
+# from such a theft, and its first step may be a new password.
 ENDS_WITH_SESSIONS: Final[tuple[Purpose, ...]] = (
     "recovery", "sign_in", "password", "email", "phone", "factor", "cool_off_email", "cool_off_phone",
 )  # fmt: skip

@@ -28,7 +28,7 @@ from doorward.kernel.ids import new_id, new_token
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database, Limiter, Sealer
-from doorward.sql import Work
+from doorward.sql import Work, purpose_of
 
 CODE: Final = "code"  # the table of limits.toml
 WRONG_CODE: Final = msgid("This code is not right or has expired. Only the newest one works")
@@ -86,7 +86,7 @@ class Confirmations:
                 "code_expires_at": opened.code_expires_at,
                 "failures": 0,
                 "holder_digest": holder,
-                "payload_sealed": self.sealer.seal(text, _purpose_of(confirmation_id)),
+                "payload_sealed": self.sealer.seal(text, purpose_of("confirmation", confirmation_id)),
                 "locale": locale,
                 "created_at": now,
                 "expires_at": opened.expires_at,
@@ -234,7 +234,7 @@ class Confirmations:
         return self.sealer.mac(message, "confirmation code")
 
     def _open(self, confirmation_id: str, sealed: bytes) -> Mapping[str, Any]:
-        payload: Mapping[str, Any] = json.loads(self.sealer.open(sealed, _purpose_of(confirmation_id)))
+        payload: Mapping[str, Any] = json.loads(self.sealer.open(sealed, purpose_of("confirmation", confirmation_id)))
         return payload
 
 
@@ -263,7 +263,3 @@ def _new_code() -> str:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-def _purpose_of(confirmation_id: str) -> str:
-    return f"confirmation:{confirmation_id}"

@@ -34,6 +34,20 @@ def is_this_machine(address: str) -> bool:
     return (mapped or parsed).is_loopback
 
 
+def public_address(address: str) -> IPv4Address | IPv6Address | None:
+    """The address of the public internet that a request came from; None for any other, and for what is no address.
+
+    IPv4 written as IPv6 is the IPv4 address.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    found = mapped or parsed
+    return found if _is_public(found) else None
+
+
 # What the IANA registries of special purposes (RFC 6890) keep from the internet at large, whatever Python's release
 # knows of them. In IPv6 only 2000::/3 is given out for it, so that IPv4-mapped addresses are not in it either.
 _NOT_PUBLIC = tuple(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Caller:
     """The sender of one request. `address` comes from the socket unless a trusted proxy said otherwise (C13).
 
-    `locale`: the language they read, empty where nobody does.
+    `user_agent`: as it was sent, empty where no request was. `locale`: the language they read, empty where nobody does.
     """
 
     address: str
@@ -16,5 +16,5 @@ class Caller:
     locale: str = ""
 
 
-OURSELVES = Caller(address="local", user_agent="doorward")
-LOCAL_OPERATOR = Caller(address="local", user_agent="doorward command line")
+OURSELVES = Caller(address="local")  # a chore of the server
+LOCAL_OPERATOR = Caller(address="local")  # at the command line

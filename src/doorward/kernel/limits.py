@@ -119,6 +119,18 @@ class DeviceLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class NoticeLimit:
+    """Mails to an owner about their account: how many of each kind, and of that about a wrong second step."""
+
+    per_account: Rate
+    factor_failed: Rate
+
+    def rate_of(self, kind: str) -> Rate:
+        """The rate of one kind of notice."""
+        return self.factor_failed if kind == "factor_failed" else self.per_account
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """The whole of limits.toml."""
 
@@ -131,10 +143,12 @@ class Limits:
     mail: ActionLimit
     sms: ActionLimit
     contact: ActionLimit
+    export: ActionLimit
     code: ActionLimit
     factor: ActionLimit
     passkey: ActionLimit
     recovery_codes: ActionLimit
+    notice: NoticeLimit
     account: AccountLimit
     known_device: DeviceLimit
 
@@ -177,7 +191,7 @@ def _known(shipped: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str,
     return {key: value for key, value in given.items() if key in shipped}
 
 
-def _table(name: str, keys: Mapping[str, Any]) -> ActionLimit | AccountLimit | DeviceLimit:
+def _table(name: str, keys: Mapping[str, Any]) -> ActionLimit | AccountLimit | DeviceLimit | NoticeLimit:
     match name:
         case "account":
             account = AccountLimit(**_read(name, keys, {"free_failures": _number, "hard_stop": _number}, _duration))
@@ -186,6 +200,8 @@ def _table(name: str, keys: Mapping[str, Any]) -> ActionLimit | AccountLimit | D
             return account
         case "known-device":
             return DeviceLimit(**_read(name, keys, {}, _number))
+        case "notice":
+            return NoticeLimit(**_read(name, keys, {}, _rate))
         case _:
             readers = {"counts": _one_of("failures", "tries"), "when_store_is_down": _one_of("local", "refuse")}
             values = _read(name, keys, {**readers, "shown": _text}, _rate)

@@ -6,6 +6,7 @@ error holds its contents.
 """
 
 from doorward.messages.delivery import Delivery
+from doorward.messages.exporting import export_messages
 from doorward.messages.limits import SendLimits
 from doorward.messages.mailbox import Mailbox
 from doorward.messages.model import MAILS, TEXTS, Kind, Message, MessageState, Values
@@ -27,4 +28,5 @@ __all__ = [
     "Renderer",
     "SendLimits",
     "Values",
+    "export_messages",
 ]

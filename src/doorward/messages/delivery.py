@@ -21,13 +21,12 @@ from doorward.kernel.ids import new_id, new_token
 from doorward.kernel.instant import DAY, HOUR, MINUTE, SECOND, Instant
 from doorward.messages import store
 from doorward.messages.model import Claimed, Kind, Message, MessageState, Values
-from doorward.messages.outbox import sealed_for
 from doorward.messages.rendering import RenderedMail
 from doorward.ports import Clock, Database, Sealer
 from doorward.ports.delivery import Deferred, Rejected
 from doorward.ports.mailer import Mailer, OutgoingMail
 from doorward.ports.sms import TextMessenger
-from doorward.sql import Work
+from doorward.sql import Work, purpose_of
 
 AT_A_TIME: Final = 4  # of each kind: a mail server that hangs must hold no text message up
 POLL_SECONDS: Final = 1.0
@@ -235,7 +234,7 @@ class Delivery:
     async def _try(self, claimed: Claimed) -> Deferred | Rejected | None:
         try:
             async with asyncio.timeout(max(LONGEST_TRY_SECONDS, self.answer_seconds + MINUTE / SECOND)):
-                values = json.loads(self.sealer.open(claimed.values_sealed, sealed_for(claimed.id)))
+                values = json.loads(self.sealer.open(claimed.values_sealed, purpose_of("message", claimed.id)))
                 await self._carry(
                     claimed.kind, claimed.id, claimed.template, claimed.recipient, claimed.locale or None, values
                 )

@@ -9,9 +9,9 @@ from doorward.kernel.errors import NotFound
 from doorward.kernel.instant import Instant
 from doorward.messages import store
 from doorward.messages.model import Kind, Unsent
-from doorward.messages.outbox import sealed_for
 from doorward.messages.rendering import LOGO_CID, Renderer
 from doorward.ports import Database, Sealer
+from doorward.sql import purpose_of
 
 PATH = "/dev/mail"
 AT_ONCE = 50  # the newest
@@ -72,7 +72,7 @@ class Mailbox:
         return self._opened[unsent.id]
 
     def _rendered(self, unsent: Unsent) -> Arrived:
-        values = json.loads(self.sealer.open(unsent.values_sealed, sealed_for(unsent.id)))
+        values = json.loads(self.sealer.open(unsent.values_sealed, purpose_of("message", unsent.id)))
         if unsent.kind == "mail":
             mail = self.renderer.mail(unsent.template, unsent.locale, values)
             subject, text, html = mail.subject, mail.text, mail.html

@@ -11,15 +11,31 @@ MessageState: TypeAlias = Literal["queued", "sent", "failed", "void"]
 Values: TypeAlias = Mapping[str, str | int | None]
 
 # Template -> what fills it, with a sample for previews. A value called `path` is a path of ours; the rendering puts
-# public_url before it and calls it `link`. Values called `*_at` are instants (µs).
+# public_url before it and calls it `link`. Values called `*_at` are instants (µs). `kind` and `device` may be msgids:
+# they are said in the recipient's language.
 MAILS: Final[Mapping[str, Values]] = {
     "confirm_sign_up": {"path": "/verify/SAMPLE", "code": "123456", "hours": 24, "minutes": 10},
     "known_sign_up": {"path": "/sign-in", "recovery_path": "/recovery", "device": "Firefox on Linux"},
     "confirm_email": {"path": "/verify/SAMPLE", "code": "123456", "hours": 24, "minutes": 10, "name": "Ada"},
     "email_changed": {"path": "/undo/SAMPLE", "days": 7, "name": "Ada", "new_email": "ada@example.org"},
     "recovery": {"path": "/recovery/SAMPLE", "minutes": 60, "name": "Ada", "device": "Firefox on Linux"},
-    "password_changed": {"path": "/recovery", "name": "Ada", "device": "Firefox on Linux", "happened_at": 0},
-    "phone_changed": {"path": "/account/phone", "name": "Ada", "number": "+49 … 78", "happened_at": 0},
+    "password_changed": {"path": "/not-me/SAMPLE", "name": "Ada", "device": "Firefox on Linux", "happened_at": 0},
+    "phone_changed": {"path": "/not-me/SAMPLE", "name": "Ada", "number": "+49 … 78", "device": "Firefox on Linux",
+                      "happened_at": 0},
+    "new_device": {"path": "/not-me/SAMPLE", "name": "Ada", "device": "Firefox on Linux", "address": "192.0.2.7",
+                   "place": "Berlin, Germany", "happened_at": 0},
+    "factor_added": {"path": "/not-me/SAMPLE", "name": "Ada", "kind": "Authenticator app", "label": "My phone",
+                     "device": "Firefox on Linux", "happened_at": 0},
+    "factor_removed": {"path": "/not-me/SAMPLE", "name": "Ada", "kind": "Authenticator app", "label": "My phone",
+                       "device": "Firefox on Linux", "happened_at": 0},
+    "factor_failed": {"path": "/not-me/SAMPLE", "name": "Ada", "kind": "Authenticator app",
+                      "device": "Firefox on Linux", "happened_at": 0},
+    "factors_reset": {"path": "/not-me/SAMPLE", "name": "Ada", "happened_at": 0},
+    "recovery_codes_made": {"path": "/not-me/SAMPLE", "name": "Ada", "device": "Firefox on Linux", "happened_at": 0},
+    "recovery_code_used": {"path": "/not-me/SAMPLE", "name": "Ada", "left": 3, "device": "Firefox on Linux",
+                           "happened_at": 0},
+    "account_reported": {"path": "/recovery/SAMPLE", "minutes": 60, "name": "Ada", "device": "Firefox on Linux",
+                         "since_at": 0, "happened_at": 0},
     "sign_in_link": {"path": "/sign-in/link/SAMPLE", "code": "123456", "minutes": 10, "device": "Firefox on Linux"},
     "factor_code": {"code": "123456", "minutes": 10, "device": "Firefox on Linux"},
     "cool_off_begun": {
@@ -31,9 +47,11 @@ MAILS: Final[Mapping[str, Values]] = {
     },
     "many_failures": {"path": "/recovery", "name": "Ada", "failures": 100, "happened_at": 0},
     "password_compromised": {"path": "/recovery/SAMPLE", "minutes": 60, "name": "Ada"},
+    "account_leaving": {"path": "/recovery", "name": "Ada", "device": "Firefox on Linux", "erased_at": 0},
+    "account_erased": {"name": "Ada", "happened_at": 0},
     "invitation": {"path": "/invitation/SAMPLE", "days": 7},
     "test": {"happened_at": 0},
-}
+}  # fmt: skip
 TEXTS: Final[Mapping[str, Values]] = {
     "confirm_phone": {"code": "123456", "minutes": 10},
     "step_code": {"code": "123456", "minutes": 10},

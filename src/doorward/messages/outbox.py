@@ -9,7 +9,7 @@ from doorward.kernel.instant import DAY, Instant
 from doorward.messages import store
 from doorward.messages.model import MAILS, TEXTS, VOID, Kind, MessageState, Values
 from doorward.ports import Clock, Sealer
-from doorward.sql import Work
+from doorward.sql import Work, purpose_of
 
 USEFUL_FOR = 3 * DAY  # a message that names no end of its own
 
@@ -72,7 +72,7 @@ class Outbox:
                 "template": template,
                 "recipient": to,
                 "locale": locale or "",
-                "values_sealed": self.sealer.seal(text, sealed_for(message_id)),
+                "values_sealed": self.sealer.seal(text, purpose_of("message", message_id)),
                 "state": state,
                 "attempts": 0,
                 "due_at": now,
@@ -83,11 +83,6 @@ class Outbox:
             },
             self.wake,
         )
-
-
-def sealed_for(message_id: str) -> str:
-    """The purpose under which a message's values are sealed."""
-    return f"message:{message_id}"
 
 
 def _check(values: Values, sample: Values, template: str) -> None:

@@ -37,14 +37,26 @@ _FORMATS: Final[Sequence[tuple[bytes, Literal["png", "jpeg"]]]] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"\xff\xd8\xff", "jpeg"),
 )
-# What others typed; they may run the other way than the sentence around them.
-_TYPED: Final = frozenset({"name", "new_email", "device", "number"})
+# What others typed or what is not in every language; they may run the other way than the sentence around them.
+_TYPED: Final = frozenset({"name", "label", "new_email", "kind", "device", "address", "place", "number"})
+_GREETED: Final = frozenset({"name", "label"})  # a thief may choose them, to have us carry a message
+_SAID: Final = frozenset({"kind", "device"})  # may be sentences of ours
 # Values of which a mail must show one, because nobody can go on without; the others only tell something.
 _NEEDED: Final[Mapping[str, Sequence[str]]] = {
     "confirm_sign_up": ("link", "code"),
     "confirm_email": ("link", "code"),
     "email_changed": ("link",),
     "recovery": ("link",),
+    "password_changed": ("link",),
+    "phone_changed": ("link",),
+    "new_device": ("link",),
+    "factor_added": ("link",),
+    "factor_removed": ("link",),
+    "factor_failed": ("link",),
+    "factors_reset": ("link",),
+    "recovery_codes_made": ("link",),
+    "recovery_code_used": ("link",),
+    "account_reported": ("link",),
     "sign_in_link": ("link", "code"),
     "password_compromised": ("link",),
     "invitation": ("link",),
@@ -225,9 +237,9 @@ def _to_check(given: set[str]) -> Iterator[str]:
 
 def _typed(name: str, value: str | int | None, say: Say) -> str:
     text = one_line("" if value is None else str(value))
-    if name == "name":
+    if name in _GREETED:
         return greetable(text)
-    return say(text) if name == "device" else text
+    return say(text) if name in _SAID else text
 
 
 def _apart(text: str, way: str, *, is_html: bool) -> str:

@@ -106,6 +106,17 @@ _UNSENT = select(
 ).where(message.c.template != VOID, message.c.values_sealed.is_not(None))
 _LIST_UNSENT = Statement(_UNSENT.order_by(message.c.created_at.desc(), message.c.id.desc()).limit(p("count")))
 _FIND_UNSENT = Statement(_UNSENT.where(message.c.id == p("message_id")))
+_LIST_TO = Statement(
+    select(message.c.kind, message.c.template, message.c.state, message.c.created_at, message.c.done_at)
+    .where(
+        message.c.kind == p("kind"),
+        message.c.recipient == p("recipient"),
+        message.c.created_at >= p("since"),
+        message.c.template != VOID,
+    )
+    .order_by(message.c.id.desc())
+    .limit(p("count"))
+)
 _RETRYABLE = (message.c.state == "failed", message.c.expires_at > p("now"), message.c.values_sealed.is_not(None))
 _AGAIN = {"state": "queued", "attempts": 0, "due_at": p("now"), "done_at": None}
 _RETRY = Statement(
@@ -224,6 +235,11 @@ def list_messages(state: MessageState | None, count: int) -> Work[list[Message]]
     statement = Statement(select(*_COLUMNS).where(chosen).order_by(message.c.id.desc()).limit(p("count")))
     rows = yield statement(count=count) if state is None else statement(state=state, count=count)
     return [Message(*row) for row in rows]
+
+
+def list_to(kind: Kind, recipient: str, since: Instant, count: int) -> Work[list[Row]]:
+    """The newest messages to one recipient since then, as (kind, template, state, created_at, done_at)."""
+    return list((yield _LIST_TO(kind=kind, recipient=recipient, since=since, count=count)))
 
 
 def list_unsent(count: int) -> Work[list[Unsent]]:

@@ -1,28 +1,36 @@
-"""A new password by e-mail: the order is the security (C14, C16, C23; UX-32; ASVS 6.4.3, 6.3.8)."""
+"""A new password by e-mail or a recovery code: the order is the security (C14, C16, C21-C23; UX-32; ASVS 6.4.3, 6.3.8).
+
+A recovery code that sets a password ends its whole set. Else the sheet alone would be both the new password and the
+second step of the sign-in that follows.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from doorward.audit import AuditTrail, Event, Outcome
-from doorward.authenticators import PasswordService, SecurityNotices
+from doorward.authenticators import RECOVERY, Binding, Factors, KnownDevice, PasswordService, SecurityNotices
 from doorward.confirmations import LIFETIME_SECONDS, Confirmation, Confirmations, Purpose, State
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import Clock, Database
+from doorward.recovery.model import is_theirs
 from doorward.sessions import Sessions, describe
 from doorward.sql import Work
-from doorward.users import User, UsersService, contact_key
+from doorward.users import LEAVING, User, UsersService, contact_key
 
 PURPOSES: Final[Sequence[Purpose]] = ("recovery", "password")
+# Whoever is leaving can come back by signing in, and may have forgotten what with. A new password brings nobody back.
+_HELPED: Final = frozenset({"active", LEAVING})
 NO_MAIL: Final = msgid("This site cannot send e-mail. Please turn to those who help you here")
 _GONE: Final = msgid("This link no longer works, because something newer took its place")
 _UNCHANGED: Final = msgid("Choose a password you do not use yet")
 _NO_PASSWORD: Final = msgid("Enter a password")
 _NOT_TEXT: Final = msgid("This must be text")
 _MINUTES: Final = LIFETIME_SECONDS["recovery"] // 60
+_CODES: Final = "codes"  # of the payload: the set whose code is to set a password
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,8 @@ class Recovery:
     outbox: Outbox
     sends: SendLimits
     audit: AuditTrail
+    factors: Factors
+    binding: Binding
 
     # Asking -----------------------------------------------------------------------------------------------------
 
@@ -57,7 +67,7 @@ class Recovery:
 
     def _begin(self, address: str, owner: User | None, caller: Caller) -> Work[None]:
         # An earlier link stays: else strangers could make every link void before its owner follows it.
-        known = owner if owner is not None and owner.status == "active" else None
+        known = owner if owner is not None and owner.status in _HELPED else None
         user_id = None if known is None else known.id
         opened = yield from self.confirmations.begin(
             "recovery",
@@ -82,6 +92,38 @@ class Recovery:
             Event.AUTHN_TOKEN_CREATED, Outcome.SUCCESS, caller, user_id=user_id, payload={"purpose": "recovery"}
         )
 
+    # Recovery codes ---------------------------------------------------------------------------------------------
+
+    async def use_code(self, identifier: str, code: str, caller: Caller, device_token: str | None = None) -> str:
+        """A token for `complete`, good for a quarter of an hour, for one of somebody's recovery codes, which is spent.
+
+        `device_token`: see `ask`. Raises Invalid naming `code`, the same for nobody and for every reason (C16);
+        RateLimited; Unavailable.
+        """
+        user = await self.users.find_by_identifier(identifier)
+        found = await self.sessions.find_device(device_token)
+        device = KnownDevice(*found) if found is not None and user is not None and found[1] == user.id else None
+
+        def hand_over(owner: User, codes_id: str) -> Work[str]:
+            now = self.clock.now()
+            yield from self.confirmations.void_of_user(owner.id, now, "password")
+            opened = yield from self.confirmations.begin(
+                "password",
+                owner.uid,
+                f"user:{owner.id}",
+                now=now,
+                user_id=owner.id,
+                payload={_CODES: codes_id},
+                locale=caller.locale,
+            )
+            payload = {"purpose": "password", "by": RECOVERY}
+            yield from self.audit.record(
+                Event.AUTHN_TOKEN_CREATED, Outcome.SUCCESS, caller, user_id=owner.id, payload=payload
+            )
+            return opened.token
+
+        return await self.factors.verify_for_recovery(user, identifier, code, caller, device, hand_over)
+
     # Coming back ------------------------------------------------------------------------------------------------
 
     async def look(self, token: str) -> tuple[State, Confirmation | None]:
@@ -95,7 +137,7 @@ class Recovery:
         """
         found = await self.confirmations.by_token(token, *PURPOSES)
         user = None if found.user_id is None else await self.users.find(found.user_id)
-        if user is None or not _is_theirs(found, user):
+        if user is None or not is_theirs(found, user):
             raise _gone()
         chosen = _decode(password)
         digest = await self.passwords.hash_new(chosen, _context(user))
@@ -108,6 +150,8 @@ class Recovery:
         user = yield from self._owner(found, user_id)  # locked first: two links of one user must not wait in a circle
         yield from self.confirmations.use(found, now)
         yield from self.passwords.set_password(user.id, digest)
+        if is_by_code(found):
+            yield from self.binding.remove_of_kind(user, RECOVERY, caller, now)
         yield from self.sessions.end_all(user.id, caller, now)
         yield from self.sessions.forget_devices(user.id)
         yield from self.audit.record(
@@ -116,7 +160,7 @@ class Recovery:
             caller,
             user_id=user.id,
             actor_id=user.id,
-            payload={"by": found.purpose},
+            payload={"by": RECOVERY if is_by_code(found) else found.purpose},
         )
         yield from self.notices.changed(user, describe(caller.user_agent), now)
 
@@ -126,8 +170,13 @@ class Recovery:
             user = yield from self.users.locked(user_id)
         except NotFound:
             raise _gone() from None
-        if not _is_theirs(found, user):
+        if not is_theirs(found, user):
             raise _gone()
+        # Whoever has new codes, or none any more, has nothing to fear from a sheet that is lost.
+        if is_by_code(found):
+            bound = yield from self.factors.bound(user.id)
+            if found.payload[_CODES] not in {one.id for one in bound}:
+                raise _gone()
         return user
 
     # Passwords that others know -----------------------------------------------------------------------------------
@@ -152,13 +201,9 @@ class Recovery:
         await self.db.write(work)
 
 
-def _is_theirs(found: Confirmation, user: User) -> bool:
-    """Whether the link still belongs to the user: active, and with the address it was sent to (C23)."""
-    if user.status != "active":
-        return False
-    if found.purpose == "password":  # handed to the browser that knew the old one; no address is in it
-        return True
-    return user.email is not None and user.email_verified and contact_key("email", user.email) == found.target_key
+def is_by_code(found: Confirmation) -> bool:
+    """Whether a recovery code led to it."""
+    return _CODES in found.payload
 
 
 def _context(user: User) -> list[str]:

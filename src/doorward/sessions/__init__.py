@@ -5,6 +5,7 @@ that an ended session is refused within a second by every worker and node.
 """
 
 from doorward.kernel.devices import describe
+from doorward.sessions.exporting import export_devices, export_sessions
 from doorward.sessions.model import (
     FRESH_SECONDS,
     PROFILES,
@@ -44,6 +45,8 @@ __all__ = [
     "Transport",
     "describe",
     "email_proof",
+    "export_devices",
+    "export_sessions",
     "password_proof",
     "session_of",
 ]

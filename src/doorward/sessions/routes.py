@@ -8,8 +8,10 @@ from starlette.responses import Response
 from starlette.types import Scope, Send
 
 from doorward.kernel.devices import describe
-from doorward.kernel.errors import Forbidden, NotFound
+from doorward.kernel.errors import FieldError, Forbidden, Invalid, NotFound
 from doorward.kernel.instant import SECOND, to_rfc3339
+from doorward.kernel.msgid import msgid
+from doorward.ports.places import Places
 from doorward.sessions.model import TICKET_SECONDS, NeedsStep, Session, SignInOutcome
 from doorward.sessions.service import Sessions
 from doorward.web.cookies import DEVICE_SECONDS
@@ -21,6 +23,13 @@ from doorward.web.schemas import SESSION, SESSIONS, problems
 CURRENT = "/api/sessions/current"
 STEP_PAGE = "/sign-in/step"  # where a browser with a ticket goes
 SESSION_IN_PATH = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+_OTHERS = {
+    "name": "others",
+    "in": "query",
+    "description": "true: the session behind this request stays.",
+    "schema": {"type": "boolean", "default": False},
+}
+_BOOLEANS = {"true": True, "false": False}  # as a query says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,8 @@ class SessionRoutes:
 
     gate: Gate
     sessions: Sessions
+    cookies: "SessionCookies"
+    places: Places
 
     def operations(self) -> Sequence[Operation]:
         """Every operation of the room."""
@@ -62,6 +73,16 @@ class SessionRoutes:
             ),
             Operation(
                 "DELETE",
+                "/api/sessions",
+                self.delete_sessions,
+                Access.SIGNED_IN,
+                "Sign out everywhere",
+                "Sessions",
+                answers={204: Answer("Ended"), **problems(400, 401, 403)},
+                parameters=(_OTHERS,),
+            ),
+            Operation(
+                "DELETE",
                 "/api/sessions/{id}",
                 self.delete_session,
                 Access.SIGNED_IN,
@@ -82,40 +103,59 @@ class SessionRoutes:
         """The caller's live sessions."""
         current = session_of(call)
         found = await self.sessions.list_of(current.user_id)
-        return json_response({"data": [_as_json(session, current) for session in found]})
+        return json_response({"data": [self._as_json(session, current, call) for session in found]})
 
     async def delete_current(self, call: Call) -> Response:
         """Sign out."""
         with suppress(NotFound):  # ended by somebody else since the gate
             await self._end(call, session_of(call).id)
-        return self._signed_out(no_content())
+        return self.cookies.detach(no_content())
+
+    async def delete_sessions(self, call: Call) -> Response:
+        """Sign out everywhere, or everywhere else."""
+        current = session_of(call)
+        others_only = _BOOLEANS.get(call.query.get("others", "false"))
+        if others_only is None:
+            raise Invalid([FieldError("others", "wrong_type", msgid("Choose true or false"))])
+        if others_only:
+            await self.sessions.end_others(current.user_id, current.id, call.caller)
+            return no_content()
+        await self.sessions.end_everywhere(current.user_id, call.caller)
+        return self.cookies.detach(no_content())
 
     async def delete_session(self, call: Call) -> Response:
         """End one session of the caller's own."""
         current = session_of(call)
         session_id = call.path_id("id")
         await self._end(call, session_id)
-        return self._signed_out(no_content()) if session_id == current.id else no_content()
+        return self.cookies.detach(no_content()) if session_id == current.id else no_content()
 
     async def post_sign_out(self, call: Call) -> Response:
         """Sign out from a page. Whose session has ended meanwhile is shown the sign-in page."""
         with suppress(NotFound):
             await self._end(call, call.signed_in.id)
-        return self._signed_out(redirect("/"))
+        return self.cookies.detach(redirect("/"))
 
     async def _end(self, call: Call, session_id: str) -> None:
         await self.sessions.end(session_id, call.signed_in.user_id, call.caller)
 
-    def _signed_out(self, response: Response) -> Response:
-        self.gate.cookies.drop(response, self.gate.cookies.session)
-        # Not "cookies": the known-device cookie has to outlive the session, or strangers could slow the owner down.
-        response.headers["clear-site-data"] = '"cache", "storage"'
-        return response
+    def _as_json(self, session: Session, current: Session, call: Call) -> dict[str, object]:
+        return {
+            "id": session.id,
+            "current": session.id == current.id,
+            "transport": session.transport,
+            "device": describe(session.user_agent),
+            "address": session.address,
+            "place": self.places.find(session.address, call.preferences.locale),
+            "created_at": to_rfc3339(session.created_at),
+            "last_seen_at": to_rfc3339(session.last_seen_at),
+            "expires_at": to_rfc3339(session.expires_at),
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCookies:
-    """Puts what a flow started into the browser."""
+    """Puts what a flow started into the browser, and takes out what has ended."""
 
     gate: Gate
     sessions: Sessions
@@ -159,6 +199,13 @@ class SessionCookies:
         if session.transport == "cookie":
             seconds = (session.expires_at - self.sessions.clock.now()) // SECOND
             self.gate.cookies.put(response, self.gate.cookies.session, token, seconds)
+
+    def detach(self, response: Response) -> Response:
+        """Take the session out of the browser, with whatever it kept of our answers (C35). The same answer."""
+        self.gate.cookies.drop(response, self.gate.cookies.session)
+        # Not "cookies": the known-device cookie has to outlive the session, or strangers could slow the owner down.
+        response.headers["clear-site-data"] = '"cache", "storage"'
+        return response
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,16 +257,3 @@ def session_of(call: Call) -> Session:
     if not isinstance(session, Session):
         raise Forbidden(reason="not a session of a user")
     return session
-
-
-def _as_json(session: Session, current: Session) -> dict[str, object]:
-    return {
-        "id": session.id,
-        "current": session.id == current.id,
-        "transport": session.transport,
-        "device": describe(session.user_agent),
-        "address": session.address,
-        "created_at": to_rfc3339(session.created_at),
-        "last_seen_at": to_rfc3339(session.last_seen_at),
-        "expires_at": to_rfc3339(session.expires_at),
-    }

@@ -345,6 +345,11 @@ class Sessions:
         now = self.clock.now()
         return len(await self.db.write(lambda: self.end_all(user_id, caller, now, kept=kept)))
 
+    async def end_everywhere(self, user_id: str, caller: Caller) -> int:
+        """End every session of a user, that of the caller too; how many."""
+        now = self.clock.now()
+        return len(await self.db.write(lambda: self.end_all(user_id, caller, now)))
+
     def end_all(self, user_id: str, caller: Caller, now: Instant, *, kept: str = "") -> Work[list[str]]:
         """End the sessions of a user inside the caller's transaction; `kept` stays. Their ids."""
         yield from self.forget(user_id)

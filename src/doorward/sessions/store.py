@@ -118,6 +118,11 @@ _DELETE_OLD_REVOCATIONS = Statement(
 
 _DEVICE_COLUMNS = (known_device.c.id, known_device.c.user_id, known_device.c.failures)
 _FIND_DEVICE = Statement(select(*_DEVICE_COLUMNS).where(known_device.c.token_digest == p("digest")))
+_LIST_DEVICES = Statement(
+    select(known_device.c.created_at, known_device.c.last_used_at)
+    .where(known_device.c.user_id == p("owner"))
+    .order_by(known_device.c.last_used_at.desc(), known_device.c.id)
+)
 _INSERT_DEVICE = Statement(
     insert(known_device)
     .values({column.name: p(column.name) for column in known_device.columns})
@@ -260,6 +265,11 @@ def find_device(digest: bytes) -> Work[tuple[str, str, int] | None]:
     """A known device by its token's digest: (id, user_id, failures)."""
     rows = yield _FIND_DEVICE(digest=digest)
     return (str(rows[0][0]), str(rows[0][1]), int(rows[0][2])) if rows else None
+
+
+def list_devices(owner: str) -> Work[list[tuple[Instant, Instant]]]:
+    """When a user's known devices became known and were last used, the latest used first."""
+    return [(row[0], row[1]) for row in (yield _LIST_DEVICES(owner=owner))]
 
 
 def insert_device(device_id: str, user_id: str, digest: bytes, now: Instant) -> Work[None]:

@@ -3,11 +3,11 @@
 Only this flow decides what comes next. No session begins here but through `Sessions.finish`.
 """
 
-from doorward.signin.begun import Begun
 from doorward.signin.by_email import SignInByEmail
 from doorward.signin.cool_off import CoolOff
 from doorward.signin.cool_off_routes import CoolOffRoutes
 from doorward.signin.email_routes import EmailSignInRoutes
+from doorward.signin.outcome_routes import Begun
 from doorward.signin.routes import SignInRoutes
 from doorward.signin.second_step import SecondStep
 from doorward.signin.service import SignIn

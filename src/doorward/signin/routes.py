@@ -9,8 +9,8 @@ from doorward.authenticators import password_field
 from doorward.kernel.errors import Problem
 from doorward.kernel.msgid import msgid
 from doorward.sessions import NeedsStep, SessionCookies, Start, session_of
-from doorward.signin.begun import Begun
 from doorward.signin.model import NO_IDENTIFIER, Credentials, Renewed, decode_credentials, decode_password
+from doorward.signin.outcome_routes import Begun
 from doorward.signin.second_step import SecondStep
 from doorward.signin.service import SignIn, Welcome
 from doorward.web.csrf import from_our_page
@@ -187,7 +187,6 @@ class SignInRoutes:
             problem,
             next=local_path(target, "/account"),
             notice=_notice(call, problem),
-            recovery=self.sign_in.outbox.can_mail,
             by_email=self.by_email,
             passkeys=self.passkeys,
         )

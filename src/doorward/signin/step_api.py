@@ -11,8 +11,8 @@ from doorward.kernel.errors import FieldError, Forbidden, Invalid, NotSignedIn
 from doorward.kernel.ids import new_token
 from doorward.kernel.msgid import msgid
 from doorward.sessions import Owes, SessionCookies, Start, Ticket, session_of
-from doorward.signin.begun import Begun
 from doorward.signin.model import NO_KIND, NOT_TEXT, UNKNOWN, decode_answer
+from doorward.signin.outcome_routes import Begun
 from doorward.signin.second_step import SecondStep
 from doorward.web.csrf import sent_by_browser
 from doorward.web.gate import Gate

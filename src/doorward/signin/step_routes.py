@@ -10,8 +10,8 @@ from doorward.authenticators import PASSKEY, RECOVERY, TOTP, all_kinds, code_fie
 from doorward.kernel.errors import NotSignedIn, Problem
 from doorward.kernel.msgid import msgid
 from doorward.sessions import STEP_PAGE, Owes, SessionCookies, Ticket
-from doorward.signin.begun import Begun
 from doorward.signin.cool_off import CoolOff
+from doorward.signin.outcome_routes import Begun
 from doorward.signin.second_step import SecondStep
 from doorward.users import masked
 from doorward.web.gate import Gate

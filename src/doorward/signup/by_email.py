@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from doorward.audit import AuditTrail, Event, Outcome
-from doorward.authenticators import PasswordService
+from doorward.authenticators import FirstPasskey, FirstPasskeys, PasswordService, read_first_passkey
 from doorward.confirmations import Completed, Confirmation, Confirmations, Opened, Submitted, holder_of_cookie
+from doorward.kernel.assurance import Proof
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, FieldError, Invalid
 from doorward.kernel.ids import new_token
@@ -20,15 +21,22 @@ from doorward.kernel.instant import HOUR, MINUTE, SECOND, Instant
 from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, SendLimits
 from doorward.ports import NOTHING, Clock, Database
-from doorward.sessions import Sessions, SignInOutcome, Start, describe, password_proof
+from doorward.sessions import (
+    FRESH_SECONDS,
+    Sessions,
+    SignInOutcome,
+    Start,
+    describe,
+    email_proof,
+    password_proof,
+)
 from doorward.signup import store
-from doorward.signup.guard import SignUpGuard
+from doorward.signup.guard import TAKEN, SignUpGuard
 from doorward.signup.passwords import PASSWORD, password_errors
 from doorward.signup.rules import RegistrationRules
 from doorward.sql import Work
 from doorward.users import NewUser, User, UsersService, contact_key
 
-TAKEN: Final = "taken"
 WELCOME: Final = "/account?welcome=1"
 VERIFIED: Final = "/sign-in?verified=1"
 ALREADY: Final = msgid("This address has an account already. Sign in, or choose a new password if you forgot it")
@@ -39,14 +47,18 @@ _HANDLE_TRIES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """What waits, sealed, for the proof of its address. Empty handle and name: ours to choose."""
+    """What waits, sealed, for the proof of its address. Empty handle and name: ours to choose.
+
+    `digest` of the password, or `passkey`: what whoever began signs in with.
+    """
 
     uid: str
     name: str
     dob: str | None
     fields: Mapping[str, Any]
-    digest: str
     path: str
+    digest: str | None = None
+    passkey: FirstPasskey | None = None
 
     def as_payload(self) -> Mapping[str, Any]:
         return {
@@ -54,8 +66,9 @@ class _Pending:
             "name": self.name,
             "dob": self.dob,
             "fields": dict(self.fields),
-            "digest": self.digest,
             "path": self.path,
+            "digest": self.digest,
+            "passkey": None if self.passkey is None else self.passkey.as_json(),
         }
 
 
@@ -75,6 +88,7 @@ class SignUpByEmail:
     sends: SendLimits
     site_name: str
     rules: RegistrationRules
+    first: FirstPasskeys
 
     # Beginning --------------------------------------------------------------------------------------------------
 
@@ -93,21 +107,50 @@ class SignUpByEmail:
         ChallengeNeeded; RateLimited; Unavailable.
         """
         holder = holder_of_cookie(held)
-        try:
+        async with self.guard.telling(caller):
             new, password, address = await self._check(body, holder)
-        except Invalid as invalid:
-            if any(error.code == TAKEN for error in invalid.errors):
-                # Each handle that an answer gives away costs a place, as in mode "uid".
-                async with await self.guard.place(caller):
-                    raise
-            raise
         await self.guard.admit(proof, caller)
         async with await self.guard.place(caller), await self.sends.mail("sign_up", address, caller):
             digest = await self.passwords.hash_new(password, self._context(new, address))
-            owner = await self.users.find_by_identifier(address)
-            cookie = new_token()
-            pending = _Pending(new.uid, new.name, new.dob, new.fields, digest, path)
-            await self.db.write(lambda: self._begin(pending, address, owner, holder, cookie, caller))
+            return await self._keep(
+                _Pending(new.uid, new.name, new.dob, new.fields, path, digest), address, held, caller
+            )
+
+    async def begin_with_passkey(
+        self,
+        new: NewUser,
+        passkey: FirstPasskey,
+        caller: Caller,
+        held: str | None,
+        path: str,
+        first: Callable[[], Work[None]],
+    ) -> str:
+        """The same for somebody who has made a passkey; `new` has an address and was checked by `check_profile`.
+
+        `first`: see `users.create`. Raises Invalid (the handle went to another meanwhile), RateLimited, Unavailable.
+        """
+        address = new.email or ""
+        async with await self.sends.mail("sign_up", address, caller):
+            pending = _Pending(new.uid, new.name, new.dob, new.fields, path, passkey=passkey)
+            return await self._keep(pending, address, held, caller, first)
+
+    async def _keep(
+        self,
+        pending: _Pending,
+        address: str,
+        held: str | None,
+        caller: Caller,
+        first: Callable[[], Work[None]] | None = None,
+    ) -> str:
+        owner = await self.users.find_by_identifier(address)
+        cookie = new_token()
+
+        def work() -> Work[None]:
+            if first is not None:
+                yield from first()
+            yield from self._begin(pending, address, owner, holder_of_cookie(held), cookie, caller)
+
+        await self.db.write(work)
         return cookie
 
     async def resend(self, found: Confirmation, caller: Caller) -> None:
@@ -175,24 +218,31 @@ class SignUpByEmail:
     async def confirm(self, found: Confirmation, submitted: Submitted, caller: Caller) -> Completed:
         """Make a user of a pending sign-up whose address has answered.
 
-        The password typed then counts only in the browser that typed it: anybody can sign up with the address of
-        somebody else and wait for them to follow the link. Anywhere else a new one is asked for, and no session begins.
+        The password typed then, or the passkey made, counts only in the browser where that was: anybody can sign up
+        with the address of somebody else and wait for them to follow the link. Anywhere else a new password is asked
+        for, and no session begins.
+
         Raises Invalid naming `password` (missing, or not good enough; nothing is used up), `token` (somebody was
         quicker) or `email` (the address has an account by now); Unavailable.
         """
         kept = found.payload
         new = NewUser(kept["uid"], kept["name"], None, kept["dob"], kept["fields"], locale=found.locale or None)
+        made = kept.get("passkey") if submitted.is_holder else None
+        passkey = None if made is None else read_first_passkey(made)
         digest = kept["digest"] if submitted.is_holder else await self._new_digest(new, found.target, submitted)
         if await self._is_kept_for_others(new.uid, found):
             new = replace(new, uid="")
 
         def also(user: User, now: Instant) -> Work[SignInOutcome | None]:
             yield from self.users.prove(user.id, "email", found.target, caller, now)
-            yield from self.passwords.set_password(user.id, digest)
+            if digest is not None:
+                yield from self.passwords.set_password(user.id, digest)
+            if passkey is not None:
+                yield from self.first.bind(user, passkey, caller, now)
             yield from store.release(found.id)
             if not submitted.is_holder:
                 return None
-            proof = password_proof(now)
+            proof = password_proof(now) if passkey is None else _passkey_proof(found, passkey, now)
             start = Start(replaced=submitted.replaced, path=kept["path"])
             return (yield from self.sessions.finish(user, proof, caller, start))
 
@@ -240,6 +290,24 @@ class SignUpByEmail:
     async def _check(self, body: Mapping[str, Any], holder: bytes | None) -> tuple[NewUser, str, str]:
         """Everything that can be wrong with a body, before anything is written or hashed."""
         profile = {name: value for name, value in body.items() if name != PASSWORD}
+        new, errors = await self._checked(profile, holder)
+        password = body.get(PASSWORD)
+        context = [value for name in ("uid", "name", "email") if isinstance(value := profile.get(name), str)]
+        errors.extend(password_errors(self.passwords.policy, password, [*context, self.site_name]))
+        if errors or new is None or new.email is None or not isinstance(password, str):
+            raise Invalid(errors)
+        return new, password, new.email
+
+    async def check_profile(self, profile: Mapping[str, Any], held: str | None) -> NewUser:
+        """The same of somebody who signs up without a password. Raises Invalid naming every bad field."""
+        new, errors = await self._checked(profile, holder_of_cookie(held))
+        if errors or new is None:
+            raise Invalid(errors)
+        return new
+
+    async def _checked(
+        self, profile: Mapping[str, Any], holder: bytes | None
+    ) -> tuple[NewUser | None, list[FieldError]]:  # fmt: skip
         errors: list[FieldError] = []
         new: NewUser | None = None
         try:
@@ -247,16 +315,12 @@ class SignUpByEmail:
         except Invalid as invalid:
             errors.extend(invalid.errors)
         named = {error.field for error in errors}
-        email, uid, password = body.get("email"), body.get("uid"), body.get(PASSWORD)
+        email, uid = profile.get("email"), profile.get("uid")
         if isinstance(email, str) and "email" not in named and (error := self.rules.error(email)):
             errors.append(error)
         if isinstance(uid, str) and "uid" not in named and await self._is_taken(uid, holder):
             errors.append(FieldError("uid", TAKEN, _NAME_TAKEN))
-        context = [value for name in ("uid", "name", "email") if isinstance(value := profile.get(name), str)]
-        errors.extend(password_errors(self.passwords.policy, password, [*context, self.site_name]))
-        if errors or new is None or new.email is None or not isinstance(password, str):
-            raise Invalid(errors)
-        return new, password, new.email
+        return new, errors
 
     async def _is_taken(self, uid: str, holder: bytes | None) -> bool:
         # Reserved handles are answered like taken ones: what is reserved is nobody's business.
@@ -272,6 +336,12 @@ class SignUpByEmail:
 def new_handle() -> str:
     """A handle for whoever chose none; nothing in it comes from them."""
     return "member-" + "".join(secrets.choice(_HANDLE_SIGNS) for _ in range(8))
+
+
+def _passkey_proof(found: Confirmation, passkey: FirstPasskey, now: Instant) -> Proof:
+    # Who answers hours later, maybe on a browser that others use, shows the passkey once more (ASVS 7.5.1).
+    is_fresh = now - found.created_at <= FRESH_SECONDS * SECOND
+    return Proof(passkey.proven.amr, now) if is_fresh else email_proof(now)
 
 
 def _whole(duration: Instant, unit: Instant) -> int:

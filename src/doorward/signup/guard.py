@@ -1,14 +1,15 @@
 """When sign-ups come thick and fast, who may go on: those whose browser did some work, or who waited."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from doorward.audit import Refusals
 from doorward.kernel.addresses import network_of
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import RateLimited
+from doorward.kernel.errors import Invalid, RateLimited
 from doorward.kernel.instant import MINUTE, Instant
 from doorward.ports import Admission, Clock, Limiter
 from doorward.signup.challenge import PATIENCE_SECONDS, Challenge, ChallengeNeeded, Challenges, Proved, Sent
@@ -18,6 +19,7 @@ FREE: Final = "sign-up-free"
 CHALLENGE: Final = "challenge"
 PATIENCE: Final = "patience"
 PROOF_FIELDS: Final = ("challenge", "challenge_number")  # of a form or a JSON body
+TAKEN: Final = "taken"  # the code of an error that gives a handle away
 _BUSY: Final = 10 * MINUTE
 
 
@@ -50,6 +52,20 @@ class SignUpGuard:
             return await self.limiter.admit(SIGN_UP, caller.address)
         except RateLimited as refusal:
             await self.refusals.limited(SIGN_UP, refusal, caller)
+            raise
+
+    @asynccontextmanager
+    async def telling(self, caller: Caller) -> AsyncIterator[None]:
+        """Let a form be checked. Raises RateLimited, Unavailable.
+
+        Each name that an answer gives away costs a place, so that nobody reads the list of members here.
+        """
+        try:
+            yield
+        except Invalid as invalid:
+            if any(error.code == TAKEN for error in invalid.errors):
+                async with await self.place(caller):
+                    raise
             raise
 
     async def expected(self, caller: Caller) -> Challenge | None:

@@ -15,7 +15,8 @@ from doorward.messages import Outbox, Values
 from doorward.ports import Clock, Database
 from doorward.sessions import Sessions, SignInOutcome, Start, password_proof
 from doorward.signup import store
-from doorward.signup.by_email import ALREADY, TAKEN, new_handle
+from doorward.signup.by_email import ALREADY, new_handle
+from doorward.signup.guard import TAKEN
 from doorward.signup.passwords import PASSWORD, password_errors
 from doorward.sql import Work
 from doorward.users import NewUser, User, UsersService, contact_key, core_rule

@@ -29,7 +29,7 @@ CLOSED: Final = msgid("Only those who were invited can sign up here")
 SENT: Final = "We have sent an e-mail. Follow the link in it, or send its code"
 
 
-def _apart(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def apart(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """What was sent to sign up, and what proves that no program sent it."""
     proof = {name: value for name in PROOF_FIELDS if isinstance(value := body.get(name), str)}
     return {name: value for name, value in body.items() if name not in PROOF_FIELDS}, proof
@@ -37,7 +37,7 @@ def _apart(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class SignUpRoutes:
-    """The hosted page and the API. `by_email`: in mode "email"."""
+    """The hosted page and the API. `by_email`: in mode "email"; `passkeys`: whether one will do instead."""
 
     gate: Gate
     sign_up: SignUp
@@ -45,6 +45,7 @@ class SignUpRoutes:
     schema: Schema
     by_email: SignUpByEmail | None = None
     invitation_only: bool = False
+    passkeys: bool = False
 
     def operations(self) -> Sequence[Operation]:
         """Every operation of the room."""
@@ -83,7 +84,7 @@ class SignUpRoutes:
     async def post_user(self, call: Call) -> Response:
         """Sign up: be signed in, or be sent a link and a code."""
         self._check_open()
-        body, proof = _apart(call.body)
+        body, proof = apart(call.body)
         if self.by_email is not None:
             held = call.cookies.get(self.gate.cookies.pending)
             pending = await self.by_email.begin(body, call.caller, held, proof=proof)
@@ -113,12 +114,14 @@ class SignUpRoutes:
         needed = problem.challenge if isinstance(problem, ChallengeNeeded) else await guard.expected(call.caller)
         challenge = None if needed is None else needed.as_json()
         place = local_path(target, ACCOUNT)
-        return self.gate.form(call, "sign_up.html", fields, problem, next=place, challenge=challenge)
+        return self.gate.form(
+            call, "sign_up.html", fields, problem, next=place, challenge=challenge, passkeys=self.passkeys
+        )  # fmt: skip
 
     async def post_page(self, call: Call) -> Response:
         """Sign up from the form."""
         self._check_open()
-        sent, proof = _apart(call.body)
+        sent, proof = apart(call.body)
         body = self.schema.from_form({name: value for name, value in sent.items() if name != "next"}, self._kind)
         target = local_path(call.form_text("next"), ACCOUNT)
         path = WELCOME if target == ACCOUNT else target

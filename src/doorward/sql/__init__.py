@@ -9,7 +9,8 @@ part of a larger transaction (`yield from`), and it cannot hold a transaction ac
 
 from sqlalchemy.dialects.postgresql import insert
 
+from doorward.sql.sealed import SEALED, purpose_of
 from doorward.sql.statement import Dialect, Query, Row, Statement, Value, Work
 from doorward.sql.tables import metadata
 
-__all__ = ["Dialect", "Query", "Row", "Statement", "Value", "Work", "insert", "metadata"]
+__all__ = ["SEALED", "Dialect", "Query", "Row", "Statement", "Value", "Work", "insert", "metadata", "purpose_of"]

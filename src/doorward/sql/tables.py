@@ -1,7 +1,7 @@
 """The schema: every table, one place, so that Alembic and both databases agree.
 
 Ids are UUIDv7 text, instants whole microseconds, digests bytes, JSON text (jsonb on PostgreSQL). A table belongs to one
-room, named beside it; only that room's store.py speaks to it.
+room, named beside it; only that room's store.py speaks to it, and the sealing room to what is sealed (sql/sealed.py).
 """
 
 from sqlalchemy import (
@@ -284,7 +284,7 @@ audit_event = Table(
     Column("at", BigInteger, nullable=False),
     Column("event", Text, nullable=False),  # OWASP logging vocabulary
     Column("outcome", Text, nullable=False),  # success | failure
-    Column("user_id", Text, index=True),  # whom it is about; no foreign key: the row outlives the user
+    Column("user_id", Text),  # whom it is about; no foreign key: the row outlives the user
     Column("actor_id", Text),
     Column("session_id", Text),
     Column("address", Text, nullable=False),
@@ -296,6 +296,7 @@ audit_event = Table(
     Column("chain_seq", BigInteger, unique=True),  # filled by the sealer
     Column("chain_digest", LargeBinary),
 )
+Index("ix_audit_event_user_id_id", audit_event.c.user_id, audit_event.c.id)  # a user's newest, without sorting them all
 
 # whole installation -------------------------------------------------------------------------------------------------
 setting = Table(

@@ -12,6 +12,7 @@ from joserfc.util import json_b64encode
 from doorward.kernel.errors import Unavailable
 from doorward.kernel.instant import Instant
 from doorward.ports import Clock, Database, Sealer
+from doorward.sql import purpose_of
 from doorward.tokens import store
 from doorward.tokens.model import ALGORITHM, SigningKey
 
@@ -115,7 +116,7 @@ def new_key(sealer: Sealer, now: Instant, *, active_from: Instant) -> SigningKey
         kid=kid,
         alg=ALGORITHM,
         public_jwk=json.dumps(jwk.as_dict(private=False)),
-        private_sealed=sealer.seal(json.dumps(jwk.as_dict(private=True)).encode(), _purpose(kid)),
+        private_sealed=sealer.seal(json.dumps(jwk.as_dict(private=True)).encode(), purpose_of("signing_key", kid)),
         created_at=now,
         active_from=active_from,
         retired_at=None,
@@ -127,7 +128,7 @@ def open_key(sealer: Sealer, row: SigningKey) -> LoadedKey:
     if row.alg != ALGORITHM:
         raise _unusable(f"{row.kid} is of an algorithm this version does not know")
     try:
-        private = sealer.open(row.private_sealed, _purpose(row.kid))
+        private = sealer.open(row.private_sealed, purpose_of("signing_key", row.kid))
     except ValueError as error:
         raise _unusable(f"{row.kid} does not open; is this the sealing key of this database?") from error
     return LoadedKey(row.kid, row.alg, row.active_from, ECKey.import_key(json.loads(private)))
@@ -135,7 +136,3 @@ def open_key(sealer: Sealer, row: SigningKey) -> LoadedKey:
 
 def _unusable(reason: str) -> Unavailable:
     return Unavailable(retry_after_seconds=60, reason=f"signing key {reason}")
-
-
-def _purpose(kid: str) -> str:
-    return f"signing_key:{kid}"

@@ -6,12 +6,16 @@ shown a field that its declaration does not let them read.
 
 from doorward.users.addresses import decode_address
 from doorward.users.directory import Directory
+from doorward.users.exporting import export_contacts, export_profile
 from doorward.users.fields import CoreRead, Declaration, Writer, check_declarations
 from doorward.users.forms import core_field
 from doorward.users.importing import Importer, Refused, Totals
 from doorward.users.model import (
+    LEAVING,
+    LEAVING_DAYS,
     Changes,
     ContactKind,
+    Departure,
     NewUser,
     SessionsEnd,
     Status,
@@ -27,14 +31,17 @@ from doorward.users.rules import core_rule
 from doorward.users.schema import Schema
 from doorward.users.service import UsersService
 from doorward.users.sources import FORMATS, read_source
-from doorward.users.store import list_names
+from doorward.users.store import list_contacts, list_names
 
 __all__ = [
     "FORMATS",
+    "LEAVING",
+    "LEAVING_DAYS",
     "Changes",
     "ContactKind",
     "CoreRead",
     "Declaration",
+    "Departure",
     "Directory",
     "Importer",
     "NewUser",
@@ -52,9 +59,12 @@ __all__ = [
     "core_field",
     "core_rule",
     "decode_address",
+    "export_contacts",
+    "export_profile",
     "identifier_key",
     "index_statements",
     "is_country",
+    "list_contacts",
     "list_names",
     "masked",
     "normalise_phone",

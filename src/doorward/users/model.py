@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from doorward.kernel.caller import Caller
 from doorward.kernel.instant import Instant
 from doorward.kernel.text import email_key, uid_key
 
 Status: TypeAlias = Literal["active", "disabled", "leaving"]
+"""`leaving`: asked to be deleted; nobody sees them, and they can come back for LEAVING_DAYS."""
 ContactKind: TypeAlias = Literal["email", "phone"]
 Viewer: TypeAlias = Literal["public", "member", "self", "admin"]
 
-ACTIVE: Status = "active"
+ACTIVE: Final[Status] = "active"
+LEAVING: Final[Status] = "leaving"
+LEAVING_DAYS: Final = 14  # from the wish to the end (UX-58)
 ADMIN = "admin"
 
 
@@ -55,6 +58,16 @@ class Changes:
 
     core: Mapping[str, str | None] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A user who is leaving, when they asked for it, and when they are erased unless they come back."""
+
+    user_id: str
+    uid: str
+    asked_at: Instant
+    due_at: Instant
 
 
 @dataclass(frozen=True, slots=True)

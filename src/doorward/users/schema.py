@@ -146,7 +146,7 @@ class Schema:
 
     # Forms --------------------------------------------------------------------------------------------------------
 
-    def form_fields(self, purpose: Purpose, user: User | None = None) -> list[FormField]:
+    def form_fields(self, purpose: Purpose, user: User | NewUser | None = None) -> list[FormField]:
         """The fields of a form, with the same limits and sentences that validation uses; filled from `user`."""
         return [
             *(core_field(name, None if user is None else getattr(user, name), purpose) for name in _ON_FORM[purpose]),
@@ -204,7 +204,7 @@ class Schema:
             "email": {"type": ["string", "null"]},
             "email_verified": {"type": "boolean"},
             "dob": {"type": ["string", "null"], "format": "date"},
-            "status": {"enum": ["active", "disabled"]},
+            "status": {"enum": ["active", "disabled", "leaving"]},
             "roles": {"type": "array", "items": {"type": "string"}},
             "created_at": {"type": "string", "format": "date-time"},
             "legacy_id": {"type": ["string", "null"]},

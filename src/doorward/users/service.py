@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any, TypeAlias, TypeVar
+from functools import partial
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from doorward.audit import AuditTrail, Event, Outcome
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, Invalid, NotFound
 from doorward.kernel.ids import new_id
-from doorward.kernel.instant import SECOND, Instant
+from doorward.kernel.instant import DAY, SECOND, Instant, to_rfc3339
 from doorward.kernel.msgid import msgid
 from doorward.kernel.text import uid_key
 from doorward.ports import Clock, Database
@@ -19,11 +20,13 @@ from doorward.users.fields import Writer
 from doorward.users.model import (
     ACTIVE,
     ADMIN,
+    LEAVING,
+    LEAVING_DAYS,
     Changes,
     ContactKind,
+    Departure,
     NewUser,
     SessionsEnd,
-    Status,
     User,
     contact_key,
 )
@@ -37,6 +40,10 @@ Revoke: TypeAlias = Callable[[str, Instant, SessionsEnd | None], Work[None]]
 _WRITABLE = ("uid", "name", "email", "dob", "status", "roles")
 _IN_SESSIONS = ("uid", "name", "status", "roles")  # what sessions carry of a user
 _ENDING = ("status", "roles")  # what no session outlives: the next one begins with a sign-in
+_ERASED_AT_ONCE = 100  # between two looks at who is due
+_OURSELVES = Caller(address="local", user_agent="doorward")
+_IS_LEAVING = msgid("This account is being deleted; bring it back first")
+_IS_NOT_LEAVING = msgid("This account is not being deleted")
 _LAST_ADMIN = "This is the last administrator; make somebody else one first"
 ANOTHERS = msgid("This address belongs to another account")
 _IDENTIFIER_LONGEST = 320  # code points; no handle and no address is longer, and folding a megabyte takes a second
@@ -169,32 +176,54 @@ class UsersService:
         """Give a user one more role. `first` runs first in the transaction and raises to stop it. Raises NotFound."""
         return await self._set_roles(user_id, lambda roles: tuple(sorted({*roles, role})), actor_id, caller, first)
 
-    async def set_status(self, user_id: str, status: Status, actor_id: str | None, caller: Caller) -> User:
-        """Disable a user or let them in again. Raises NotFound, Conflict (the last administrator)."""
+    async def set_status(
+        self, user_id: str, status: Literal["active", "disabled"], actor_id: str | None, caller: Caller
+    ) -> User:
+        """Disable a user or let them in again. Raises NotFound, Conflict (last administrator, or on their way out)."""
         now = self.clock.now()
 
         def work() -> Work[User]:
             user = yield from _find_locked(user_id)
+            if user.status == LEAVING:  # else their day would come while they are back
+                raise Conflict(_IS_LEAVING, reason="user is leaving")
             if status != ACTIVE:
                 yield from _check_not_last_admin(user)
             return (yield from self._write_change(user, replace(user, status=status), actor_id, caller, now))
 
         return await self.db.write(work)
 
-    async def delete(self, user_id: str, actor_id: str | None, caller: Caller) -> None:
-        """Erase a user and all that hangs on them; the audit keeps the id. Raises NotFound, Conflict (last admin)."""
+    async def delete(
+        self,
+        user_id: str,
+        actor_id: str | None,
+        caller: Caller,
+        *,
+        first: Callable[[], Work[None]] | None = None,
+    ) -> None:
+        """Erase a user and all that hangs on them at once; the audit keeps the id.
+
+        `first` runs first in the transaction and raises to stop it. Raises NotFound, Conflict (the last administrator).
+        """
         now = self.clock.now()
 
         def work() -> Work[None]:
+            if first is not None:
+                yield from first()
             user = yield from _find_locked(user_id)
             yield from _check_not_last_admin(user)
-            yield from store.delete_user(user_id)
-            yield from self.revoke(user_id, now, None)
-            yield from self.audit.record(
-                Event.USER_DELETED, Outcome.SUCCESS, caller, user_id=user_id, actor_id=actor_id
-            )
+            yield from self._erase(user_id, actor_id, caller, now)
 
         await self.db.write(work)
+
+    def _erase(
+        self, user_id: str, actor_id: str | None, caller: Caller, now: Instant, asked_at: Instant | None = None
+    ) -> Work[None]:
+        yield from store.delete_user(user_id)
+        yield from self.revoke(user_id, now, None)
+        yield from self.audit.record(
+            Event.USER_DELETED, Outcome.SUCCESS, caller, user_id=user_id, actor_id=actor_id,
+            payload=None if asked_at is None else {"asked_at": to_rfc3339(asked_at)},
+        )  # fmt: skip
 
     async def _set_roles(
         self,
@@ -216,6 +245,73 @@ class UsersService:
             return (yield from self._write_change(user, replace(user, roles=roles), actor_id, caller, now))
 
         return await self.db.write(work)
+
+    # Leaving, and coming back --------------------------------------------------------------------------------------
+
+    def leave(self, user_id: str, caller: Caller, now: Instant) -> Work[Instant]:
+        """Let a user go, in the caller's transaction: nobody sees them any more. When they are erased.
+
+        Their sessions end, and what waits to be confirmed is called off; handle and proven addresses stay theirs until
+        then. Raises NotFound (not there, or not active), Conflict (the last administrator).
+        """
+        user = yield from _find_locked(user_id)
+        if user.status != ACTIVE:
+            raise NotFound(reason=f"user is {user.status}")
+        yield from _check_not_last_admin(user)
+        due_at = now + LEAVING_DAYS * DAY
+        yield from store.insert_deletion(user_id, now, due_at)
+        yield from store.update_user(replace(user, status=LEAVING), now)
+        yield from self.revoke(user_id, now, SessionsEnd(caller, user_id, "leaving"))
+        yield from self.audit.record(
+            Event.USER_ARCHIVED, Outcome.SUCCESS, caller, user_id=user_id, actor_id=user_id,
+            payload={"due_at": to_rfc3339(due_at)},
+        )  # fmt: skip
+        return due_at
+
+    def restore(self, user_id: str, caller: Caller, now: Instant, *, by_owner: bool = True) -> Work[User]:
+        """Bring back a user who is leaving, in the caller's transaction, with all that is theirs but the sessions.
+
+        Raises NotFound (not there, or no time left), Conflict (not leaving). Then nothing was written.
+        """
+        user = yield from _find_locked(user_id)
+        if user.status != LEAVING:
+            raise Conflict(_IS_NOT_LEAVING, reason=f"user is {user.status}")
+        if not (yield from store.delete_deletion(user_id, now)):
+            raise NotFound(reason="due to be erased")
+        back = replace(user, status=ACTIVE)
+        return (yield from self._write_change(user, back, user_id if by_owner else None, caller, now))
+
+    async def leaving(self, user_id: str) -> Instant | None:
+        """When a user is erased who asked for it and may still come back; None for everybody else."""
+        return await self.db.read(store.find_deletion(user_id, self.clock.now()))
+
+    async def departures(self, count: int) -> list[Departure]:
+        """Those who are leaving, the next to be erased first, `count` of them."""
+        return await self.db.search(store.list_departures(count))
+
+    async def erase_due(self, now: Instant, *, also: Callable[[User, Instant], Work[None]]) -> int:
+        """Erase those whose time to come back is over, each once, however many workers are at it; how many.
+
+        `also`: what belongs into each one's transaction, with the user as they were.
+        """
+        erased = 0
+        while True:
+            due = await self.db.search(store.list_due(now, _ERASED_AT_ONCE))
+            ours = [await self.db.write(partial(self._erase_if_due, user_id, now, also)) for user_id in due]
+            erased += sum(ours)
+            if len(due) < _ERASED_AT_ONCE or not all(ours):  # somebody else is at the rest
+                return erased
+
+    def _erase_if_due(self, user_id: str, now: Instant, also: Callable[[User, Instant], Work[None]]) -> Work[bool]:
+        user = yield from store.find_by_id_locked(user_id)
+        if user is None:
+            return False
+        asked_at = yield from store.delete_due_deletion(user_id, now)
+        if asked_at is None or user.status != LEAVING:
+            return False
+        yield from self._erase(user_id, user_id, _OURSELVES, now, asked_at)
+        yield from also(user, now)
+        return True
 
     # Addresses and numbers ----------------------------------------------------------------------------------------
 
@@ -263,6 +359,15 @@ class UsersService:
         if old is not None:
             yield from self._record_contact(user_id, kind, "removed", caller, actor_id or user_id)
         return old
+
+    def remove_contact_since(
+        self, user_id: str, kind: ContactKind, since: Instant, caller: Caller, now: Instant
+    ) -> Work[str | None]:
+        """Forget, in the caller's transaction, what a user proved at or after `since`; what it was."""
+        contact = yield from store.find_contact(user_id, kind)
+        if contact is None or contact[1] is None or contact[1] < since:
+            return None
+        return (yield from self.remove_contact(user_id, kind, caller, now))
 
     async def set_locale(self, user_id: str, locale: str) -> None:
         """Keep the language of a user's messages."""

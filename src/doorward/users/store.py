@@ -1,4 +1,4 @@
-"""SQL of the users room: tables users and identifier."""
+"""SQL of the users room: tables users, identifier and deletion."""
 
 import json
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from doorward.kernel.ids import new_id
 from doorward.kernel.instant import Instant
 from doorward.kernel.text import email_key, uid_key
 from doorward.sql import Row, Statement, Work, insert
-from doorward.sql.tables import identifier, users
+from doorward.sql.tables import deletion, identifier, users
 from doorward.users.fields import INT64
-from doorward.users.model import ACTIVE, ContactKind, NewUser, User
+from doorward.users.model import ACTIVE, ContactKind, Departure, NewUser, User
 
 _INT64_DIGITS = 20  # with a sign
 
@@ -112,6 +112,41 @@ _FIND_OWN = Statement(
 _SET_LOCALE = Statement(
     update(users).where(users.c.id == p("user_id")).values(locale=p("new_locale")).returning(users.c.id)
 )
+_LIST_CONTACTS = Statement(
+    select(identifier.c.kind, identifier.c.value, identifier.c.verified_at, identifier.c.created_at)
+    .where(identifier.c.user_id == p("owner"))
+    .order_by(identifier.c.kind, identifier.c.id)
+)
+
+_INSERT_DELETION = Statement(
+    insert(deletion).values({column.name: p(column.name) for column in deletion.columns}).returning(deletion.c.user_id)
+)
+_FIND_DELETION = Statement(
+    select(deletion.c.due_at).where(deletion.c.user_id == p("user_id"), deletion.c.due_at > p("now"))
+)
+# Of coming back and being erased one finds the row: which of them, the clock decides.
+_CALL_OFF_DELETION = Statement(
+    delete(deletion)
+    .where(deletion.c.user_id == p("owner"), deletion.c.due_at > p("now"))
+    .returning(deletion.c.asked_at)
+)
+_TAKE_DUE_DELETION = Statement(
+    delete(deletion)
+    .where(deletion.c.user_id == p("owner"), deletion.c.due_at <= p("now"))
+    .returning(deletion.c.asked_at)
+)
+_LIST_DUE = Statement(
+    select(deletion.c.user_id)
+    .where(deletion.c.due_at <= p("now"))
+    .order_by(deletion.c.due_at, deletion.c.user_id)
+    .limit(p("count"))
+)
+_LIST_DEPARTURES = Statement(
+    select(deletion.c.user_id, users.c.uid, deletion.c.asked_at, deletion.c.due_at)
+    .join(users, users.c.id == deletion.c.user_id)
+    .order_by(deletion.c.due_at, deletion.c.user_id)
+    .limit(p("count"))
+)
 
 
 def find_proven_owner(kind: ContactKind, key: str) -> Work[str | None]:
@@ -139,6 +174,11 @@ def find_contact(user_id: str, kind: ContactKind) -> Work[tuple[str, Instant | N
     """A user's address or number, and when it was proven."""
     rows = yield _FIND_OWN(owner=user_id, wanted=kind)
     return (rows[0][0], rows[0][1]) if rows else None
+
+
+def list_contacts(user_id: str) -> Work[list[tuple[ContactKind, str, Instant | None, Instant]]]:
+    """A user's addresses and numbers: kind, value, when it was proven if it was, and since when we have it."""
+    return [(row[0], row[1], row[2], row[3]) for row in (yield _LIST_CONTACTS(owner=user_id))]
 
 
 def update_locale(user_id: str, locale: str) -> Work[None]:
@@ -230,6 +270,38 @@ def replace_email(user_id: str, address: str | None, now: Instant) -> Work[None]
 def delete_user(user_id: str) -> Work[bool]:
     """Remove a user and, by foreign keys, all that hangs on them; False when there was none."""
     return bool((yield _DELETE(user_id=user_id)))
+
+
+def insert_deletion(user_id: str, now: Instant, due_at: Instant) -> Work[None]:
+    """Note that a user asked to be deleted, and when they will be."""
+    yield _INSERT_DELETION(user_id=user_id, asked_at=now, due_at=due_at)
+
+
+def find_deletion(user_id: str, now: Instant) -> Work[Instant | None]:
+    """When a user who may still come back is erased."""
+    rows = yield _FIND_DELETION(user_id=user_id, now=now)
+    return rows[0][0] if rows else None
+
+
+def delete_deletion(user_id: str, now: Instant) -> Work[bool]:
+    """Call a deletion off; False when there is none, or no time left."""
+    return bool((yield _CALL_OFF_DELETION(owner=user_id, now=now)))
+
+
+def delete_due_deletion(user_id: str, now: Instant) -> Work[Instant | None]:
+    """Take up a deletion that is due, which one of all who try does; when it was asked for."""
+    rows = yield _TAKE_DUE_DELETION(owner=user_id, now=now)
+    return rows[0][0] if rows else None
+
+
+def list_due(now: Instant, count: int) -> Work[list[str]]:
+    """The ids of those whose time to come back is over, the longest first, `count` of them."""
+    return [row[0] for row in (yield _LIST_DUE(now=now, count=count))]
+
+
+def list_departures(count: int) -> Work[list[Departure]]:
+    """Those who are leaving, the next to be erased first, `count` of them."""
+    return [Departure(*row) for row in (yield _LIST_DEPARTURES(count=count))]
 
 
 def list_holders(role: str, *, locked: bool = False) -> Work[list[str]]:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 VISIT_SECONDS = 12 * 3600
 FORM_SECONDS = 600  # as long as the form is kept
 PENDING_SECONDS = 24 * 3600  # as long as the longest confirmation that a browser waits for
+NEWCOMER_SECONDS = 900  # as long as what somebody has filled in waits for their passkey
 DEVICE_SECONDS = 400 * 86400  # the longest browsers keep a cookie (RFC 6265bis §5.5)
 PREFERENCE_SECONDS = 400 * 86400
 
@@ -54,6 +55,11 @@ class Cookies:
     def form(self) -> str:
         """Ties a form that waits until its sender has proven anew who they are to the browser that sent it."""
         return self._name("doorward-form")
+
+    @property
+    def newcomer(self) -> str:
+        """Ties a sign-up to the browser that makes its passkey."""
+        return self._name("doorward-newcomer")
 
     @property
     def mailbox(self) -> str:

@@ -38,7 +38,7 @@ MONTHS = (
 )
 # What most pages lack; a page that has it says so.
 _ABSENT: Mapping[str, Any] = {"errors": (), "notice": None, "retry_after_seconds": None, "retry_at": None, "here": None,
-    "unconfirmed": None, "phones": False, "giving_up": None}  # fmt: skip
+    "unconfirmed": None, "no_way_back": None, "phones": False, "giving_up": None}  # fmt: skip
 _PLACE = re.compile(r"%\((\w+)\)s|%%")
 
 

@@ -5,7 +5,6 @@ gets a `Call` that has passed every check, calls one service function and encode
 whatever a service refuses travels as a `Problem` to the one translator.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,7 +19,6 @@ from doorward.kernel.errors import Malformed, NotFound, NotSignedIn, Problem
 from doorward.kernel.instant import Instant
 
 BODY_LIMIT = 16 * 1024
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
 FORM = "application/x-www-form-urlencoded"
@@ -106,11 +104,8 @@ class Call:
         return str(self.request.path_params[name])
 
     def path_id(self, name: str) -> str:
-        """An id in the path; raises NotFound for what cannot be one (RFC 9562 §4, as we write them)."""
-        given = self.path(name)
-        if not _ID.fullmatch(given):
-            raise NotFound(reason="no id")
-        return given
+        """An id in the path; raises NotFound for what cannot be one."""
+        return parse_id(self.path(name))
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -125,6 +120,13 @@ class Call:
         """A form field as text, empty when absent."""
         value = self.body.get(name, "")
         return value if isinstance(value, str) else ""
+
+
+def parse_id(text: str) -> str:
+    """What was sent as an id; raises NotFound for what cannot be one (RFC 9562 §4, as we write them)."""
+    if not _ID.fullmatch(text):
+        raise NotFound(reason="no id")
+    return text
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]

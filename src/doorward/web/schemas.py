@@ -126,6 +126,10 @@ SESSIONS = record(
                     "transport": STRING,
                     "device": STRING,
                     "address": STRING,
+                    "place": {
+                        "type": ["string", "null"],
+                        "description": "Roughly where that address is, when the server has a file of places.",
+                    },
                     "created_at": INSTANT,
                     "last_seen_at": INSTANT,
                     "expires_at": INSTANT,

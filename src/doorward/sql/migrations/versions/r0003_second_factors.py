@@ -1,4 +1,4 @@
-"""Second factors and passkeys, half signed-in states, deletions that can be undone."""
+"""Second factors and passkeys, half signed-in states, deletions that can be undone, users' own newest events."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ _JSON = sa.Text().with_variant(JSONB(), "postgresql")
 
 
 def upgrade() -> None:
-    """Create the tables."""
+    """Create the tables, and let the audit's index by user also give the order."""
     op.create_table(
         "authenticator",
         sa.Column("id", sa.Text, nullable=False),
@@ -109,3 +109,5 @@ def upgrade() -> None:
     op.create_index("ix_ticket_expires_at", "ticket", ["expires_at"])
     op.create_index("ix_ticket_session_id", "ticket", ["session_id"])
     op.create_index("ix_ticket_user_id", "ticket", ["user_id"])
+    op.create_index("ix_audit_event_user_id_id", "audit_event", ["user_id", "id"])
+    op.drop_index("ix_audit_event_user_id", "audit_event")
