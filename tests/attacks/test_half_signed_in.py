@@ -3,7 +3,9 @@
 ASVS 5.0: 6.3.3, 6.3.4, 6.5.1, 6.6.2 (bound to the request), 7.2.4, 7.4.2, 7.4.3.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 import httpx
@@ -13,20 +15,26 @@ import pytest
 from doorward.config import Settings
 from doorward.config.settings import Factors, Signin
 from doorward.web.routing import FORM, Access, Operation
-from tests.http.conftest import ORIGIN, Visitor, World
-from tests.support.attack import call, dump, name_of, path_of, route_table
-from tests.support.factors import app_code, half_signed_in, step
+from tests.http.conftest import ORIGIN, PASSWORD, Visitor, World
+from tests.support.attack import OPERATOR, call, dump, make_admin, name_of, path_of, route_table
+from tests.support.factors import OWN, STEP, app_code, half_signed_in, signed_in, step
+from tests.support.members import code as latest_code
 from tests.support.second_step import (
+    AGAIN,
+    CURRENT,
     ENROL,
     WRONG,
     Member,
+    add_passkey,
     full_member,
     half_in,
     lend,
+    mailed,
     plain_member,
     sessions_of,
     use_passkey,
 )
+from tests.support.software_authenticator import SoftwareAuthenticator
 
 TICKET = "doorward-ticket"
 NUMBER = "+4915123456789"
@@ -391,8 +399,7 @@ async def by_a_new_password(_: World, ada: Member) -> None:
 
 async def by_a_password_of_the_mailbox(world: World, ada: Member) -> None:
     await ada.browser.http.post("/api/recovery", json={"email": ada.address})
-    world.clock.advance(1)
-    path = str((await Inbox(world).last(ada.address)).values["path"])
+    path = await mailed(world, ada.address, "path", "recovery")
     body = {"token": path.rpartition("/")[2], "password": NEW}
     assert (await ada.browser.http.post("/api/recovery/complete", json=body)).status_code == 200
 
@@ -552,7 +559,7 @@ async def test_a_code_by_mail_beside_an_app_leads_nowhere(world: World) -> None:
     await half_in(world, ada, thief)
     for _ in range(2):
         assert (await thief.http.post(f"{STEP}/challenge", json={"kind": "email_code"})).status_code == 200
-        answer = await step(thief, "email_code", await latest_code(world, ada.address))
+        answer = await step(thief, "email_code", await mailed(world, ada.address, "code", "factor_code"))
         assert (answer.status_code, answer.json()["next"]) == (200, "authenticator")
     assert not await signed_in(thief)
 
@@ -609,4 +616,3 @@ async def test_a_link_to_the_second_step_signs_nobody_out(world: World) -> None:
     lend_back = {"cookie": "doorward=" + "A" * 43}
     dead = await world.visitor().get("/account", headers=lend_back)
     assert 'doorward=""' in dead.headers["set-cookie"], "a cookie that opens nothing is taken back"
-

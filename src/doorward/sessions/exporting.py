@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from doorward.kernel.devices import describe
 from doorward.kernel.instant import Instant, to_rfc3339
 from doorward.sessions import store
-from doorward.kernel.devices import describe
 from doorward.sql import Work
 
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Malformed, NotFound, NotSignedIn, Problem
+from doorward.kernel.ids import is_id
 from doorward.kernel.instant import Instant
 
 BODY_LIMIT = 16 * 1024
@@ -124,7 +125,7 @@ class Call:
 
 def parse_id(text: str) -> str:
     """What was sent as an id; raises NotFound for what cannot be one (RFC 9562 §4, as we write them)."""
-    if not _ID.fullmatch(text):
+    if not is_id(text):
         raise NotFound(reason="no id")
     return text
 
