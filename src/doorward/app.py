@@ -281,7 +281,7 @@ def wire(
         db, clock, audit, refusals, PROFILES[settings.sessions.profile], factors, limits.known_device,
         csrf.token_for_session,
     )  # fmt: skip
-    passwords.fail_device = sessions.fail_device
+    passwords.fail_device = passwords.tries.fail_device = sessions.fail_device
     sessions.told_of_device = partial(_tell_of_device, notices, places)
     # Neither a new password nor the end of all sessions is outlived by what somebody else may have begun (C8, C9).
     sessions.forget = confirmations.end_of_user

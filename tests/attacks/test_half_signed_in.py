@@ -15,7 +15,7 @@ import pytest
 from doorward.config import Settings
 from doorward.config.settings import Factors, Signin
 from doorward.web.routing import FORM, Access, Operation
-from tests.http.conftest import ORIGIN, PASSWORD, Inbox, Visitor, World
+from tests.http.conftest import ORIGIN, PASSWORD, Visitor, World
 from tests.support.attack import OPERATOR, call, dump, make_admin, name_of, path_of, route_table
 from tests.support.factors import OWN, STEP, app_code, half_signed_in, signed_in, step
 from tests.support.members import code as latest_code
@@ -29,6 +29,7 @@ from tests.support.second_step import (
     full_member,
     half_in,
     lend,
+    mailed,
     plain_member,
     sessions_of,
     use_passkey,
@@ -398,8 +399,7 @@ async def by_a_new_password(_: World, ada: Member) -> None:
 
 async def by_a_password_of_the_mailbox(world: World, ada: Member) -> None:
     await ada.browser.http.post("/api/recovery", json={"email": ada.address})
-    world.clock.advance(1)
-    path = str((await Inbox(world).last(ada.address)).values["path"])
+    path = await mailed(world, ada.address, "path", "recovery")
     body = {"token": path.rpartition("/")[2], "password": NEW}
     assert (await ada.browser.http.post("/api/recovery/complete", json=body)).status_code == 200
 
@@ -559,7 +559,7 @@ async def test_a_code_by_mail_beside_an_app_leads_nowhere(world: World) -> None:
     await half_in(world, ada, thief)
     for _ in range(2):
         assert (await thief.http.post(f"{STEP}/challenge", json={"kind": "email_code"})).status_code == 200
-        answer = await step(thief, "email_code", await latest_code(world, ada.address))
+        answer = await step(thief, "email_code", await mailed(world, ada.address, "code", "factor_code"))
         assert (answer.status_code, answer.json()["next"]) == (200, "authenticator")
     assert not await signed_in(thief)
 

@@ -18,9 +18,8 @@ from doorward.config.settings import Factors, Signin
 from doorward.datadir import DataDir
 from doorward.web.routing import FORM, Access, Operation
 from tests.http.conftest import ORIGIN, PASSWORD, Visitor, World, running
-from tests.support.attack import OPERATOR, dump, name_of, path_of, route_table
+from tests.support.attack import NOBODY, OPERATOR, dump, name_of, path_of, route_table
 from tests.support.factors import OWN, STEP, app_code, signed_in
-from tests.support.members import code as latest_code
 from tests.support.second_step import (
     AGAIN,
     PAGE,
@@ -29,6 +28,7 @@ from tests.support.second_step import (
     add_passkey,
     full_member,
     lend,
+    mailed,
     plain_member,
     prove_anew,
     steal_session,
@@ -52,9 +52,10 @@ BODIES: Mapping[str, Mapping[str, Any]] = {  # what gets as far as to the questi
     "DELETE /api/users/me": {"password": PASSWORD},
     "DELETE /api/users/{id}": {"password": PASSWORD},
     "POST /account/password": {"current_password": PASSWORD, "new_password": NEW},
+    "POST /account/not-me": {"event": NOBODY},
     "POST /account/email": {"email": "new@example.org"},
     "POST /account/phone": {"phone": NUMBER},
-    "POST /account/delete": {"password": PASSWORD, "confirm": "true"},
+    "POST /account/delete": {"confirm": "chief"},
     "POST /account/security/sent": {"kind": "email_code"},
     "POST /account/security/codes/confirm": {"kept": "true"},
 }
@@ -100,6 +101,10 @@ SENSITIVE = frozenset(  # a step that is to ask no more has to be taken out here
         "POST /api/users/me/authenticators/upgrade",
         "DELETE /api/users/me/authenticators/{id}",
         "DELETE /api/users/{id}/authenticators",
+        "POST /api/users/me/export",
+        "GET /account/not-me/{id}",
+        "POST /account/not-me",
+        "POST /account/export",
         "GET /account/password",
         "POST /account/password",
         "POST /account/email",
@@ -115,7 +120,10 @@ SENSITIVE = frozenset(  # a step that is to ask no more has to be taken out here
         "POST /account/security/{id}/remove",
     }
 )
-ENDING = {"DELETE /api/sessions/current", "POST /sign-out", "POST /account/security/keep"}
+ENDING = {
+    "DELETE /api/sessions/current", "DELETE /api/sessions", "POST /sign-out", "POST /account/sessions/end-all",
+    "POST /account/security/keep",
+}  # fmt: skip
 
 
 async def administrator(world: World) -> Member:
@@ -180,7 +188,9 @@ async def test_a_code_by_mail_makes_no_session_fresh_beside_an_app(world: World)
     thief = await steal_session(world, ada.browser)
     await thief.post(AGAIN, {"password": PASSWORD})
     assert (await thief.post(f"{STEP}/challenge", {"kind": "email_code"})).status_code == 200
-    answer = await thief.post(STEP, {"kind": "email_code", "code": await latest_code(world, ada.address)})
+    answer = await thief.post(
+        STEP, {"kind": "email_code", "code": await mailed(world, ada.address, "code", "factor_code")}
+    )
     assert answer.json().get("next") == "authenticator"
     assert wants_proof(await thief.post(OWN, {"kind": "totp"}))
     done = await thief.post(STEP, {"kind": "totp", "code": app_code(world, ada.app)})

@@ -68,9 +68,7 @@ class Somebody:
 
     async def mailed(self, name: str, template: str, otherwise: str = "") -> str:
         """What the latest mail of its kind to the member says: everybody reads the mailbox."""
-        mails = await Inbox(self.world).messages(self.member.address)
-        found = [str(one.values[name]) for one in mails if one.template == template]
-        return found[-1] if found else otherwise
+        return await mailed(self.world, self.member.address, name, template, otherwise)
 
     async def came_out(self) -> list[str]:
         """Every secret in an answer that opens a session, as the header that it was tried in."""
@@ -80,6 +78,13 @@ class Somebody:
             tried += [{"authorization": f"Bearer {text}"} for text in texts(answer)]
         tried.append(self.visitor.cookie_header())
         return [str(headers) for headers in tried if await opens(self.world, headers)]
+
+
+async def mailed(world: World, address: str, name: str, template: str, otherwise: str = "") -> str:
+    """What the latest mail of its kind to an address says. The next comes a second later."""
+    found = [str(one.values[name]) for one in await Inbox(world).messages(address) if one.template == template]
+    world.clock.advance(1)
+    return found[-1] if found else otherwise
 
 
 def given(answer: httpx.Response) -> list[str]:

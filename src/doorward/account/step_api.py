@@ -116,7 +116,7 @@ class StepsApi:
         if kind == PASSKEY:
             return json_response({"kind": kind, "options": await self.steps.offer_passkey(session)})
         if kind == RECOVERY:
-            return json_response({"kind": kind, "codes": list(await self.steps.offer_codes(session))})
+            return json_response({"kind": kind, "codes": list(await self.steps.offer_codes(session, call.caller))})
         if kind != TOTP:
             raise Invalid([FieldError("kind", "not_offered", NO_KIND)], reason="nothing to offer")
         await self.steps.offer_app(session)

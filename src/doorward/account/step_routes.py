@@ -151,7 +151,8 @@ class StepPages:
 
     async def post_codes(self, call: Call) -> Response:
         """Make them and show them, once."""
-        return await self._show_codes(call, await self.steps.offer_codes(session_of(call)), None)
+        codes = await self.steps.offer_codes(session_of(call), call.caller)
+        return await self._show_codes(call, codes, None)
 
     async def show_codes(self, call: Call, problem: Problem | None) -> Response:
         """The same codes again, as the form sent them back: we have only their digests."""

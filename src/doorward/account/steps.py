@@ -111,10 +111,10 @@ class Steps:
         holder = holder_of_session(session.id)
         return await self.binding.offer_passkey(session.user_id, holder, conditional=conditional)
 
-    async def offer_codes(self, session: Session) -> Sequence[str]:
-        """Ten recovery codes, shown once. Raises ReauthenticationNeeded, Unavailable."""
+    async def offer_codes(self, session: Session, caller: Caller) -> Sequence[str]:
+        """Ten recovery codes, shown once. Raises ReauthenticationNeeded, RateLimited, Unavailable."""
         session.require_fresh(self.clock.now())
-        return await self.binding.offer_codes(session.user_id, holder_of_session(session.id))
+        return await self.binding.offer_codes(session.user_id, holder_of_session(session.id), caller)
 
     # Binding ----------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class Steps:
             proven = await self.binding.prove_passkey(holder, answer, label)
         elif kind == RECOVERY:
             code = answer if isinstance(answer, str) else ""
-            proven = await self.binding.prove_codes(session.user_id, holder, kept=kept, code=code)
+            proven = await self.binding.prove_codes(session.user_id, holder, caller, kept=kept, code=code)
         elif kind in _SENT:
             proven = await self.binding.prove_sent(Claimant(session.user_id, holder), kind)
         else:

@@ -30,6 +30,7 @@ from doorward.users import User, UsersService
 
 LABEL_LONGEST: Final = 60
 HANDLE_BYTES: Final = 64
+RECOVERY_LIMIT: Final = "recovery-codes"  # the table of limits.toml
 NOTHING_WAITS: Final = msgid("That took too long. Please begin again")
 WRONG_CODE: Final = msgid("This code does not fit. Check the clock of your device and enter the newest code")
 WRONG_RECOVERY: Final = msgid("This is not one of the new codes. Copy one of them, or tick the box")
@@ -190,29 +191,36 @@ class Binding:
 
     # Recovery codes ---------------------------------------------------------------------------------------------
 
-    async def offer_codes(self, user_id: str, holder: bytes) -> Sequence[str]:
+    async def offer_codes(self, user_id: str, holder: bytes, caller: Caller) -> Sequence[str]:
         """Make ten codes, to be shown once. Those of before go on working until the new ones are kept.
 
-        Raises Unavailable when the hasher is busy.
+        Raises RateLimited, Unavailable when the hasher is busy.
         """
+        await self._place(user_id, caller)
         codes, salt, cost = recovery_code.new_codes(), recovery_code.new_salt(), self.hasher.cost
         digests = [await self.hasher.derive(recovery_code.normalise(code), salt, cost) for code in codes]
         secret = recovery_code.secret_of(salt, cost, digests)
         await self.challenges.keep(f"bind_{RECOVERY}", holder, user_id, secret, BINDING_SECONDS)
         return codes
 
-    async def prove_codes(self, user_id: str, holder: bytes, *, kept: bool, code: str = "") -> Proven:
+    async def prove_codes(self, user_id: str, holder: bytes, caller: Caller, *, kept: bool, code: str = "") -> Proven:
         """Their owner says that they have kept them, or shows it by one of them, which stays good (UX-41).
 
-        Raises Invalid naming `code` or `kept`.
+        Raises Invalid naming `code` or `kept`, RateLimited, Unavailable.
         """
         waiting = await self._waiting(RECOVERY, holder, user_id)
         state = recovery_code.fresh(waiting.content)
         if code.strip():
+            await self._place(user_id, caller)
             await self._check_copied(waiting.content, state, code)
         elif not kept:
             raise Invalid([FieldError("kept", "required", _TICK_OR_CODE)])
         return Proven(RECOVERY, all_kinds()[RECOVERY].title, waiting.content, state, (), step=False, waiting=waiting)
+
+    async def _place(self, user_id: str, caller: Caller) -> None:
+        # Slow digests are what everybody's sign-ins wait for.
+        async with await self.factors.tries.admit(RECOVERY_LIMIT, caller, {"account": user_id}):
+            pass
 
     async def _check_copied(self, secret: Secret, state: State, code: str) -> None:
         try:

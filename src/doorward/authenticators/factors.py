@@ -508,6 +508,8 @@ class Factors:
             yield from self.audit.record(
                 Event.AUTHN_LOGIN_FAIL, Outcome.FAILURE, caller, user_id=claimant.user_id, payload=payload
             )
+            if claimant.device is not None:  # all of a user's together would be more lanes than one may have (C11)
+                yield from self.tries.fail_device(claimant.device.id)
             user = yield from self.users.locked(claimant.user_id)
             # The first is a slip of the fingers; who goes on may know the password (C28).
             if failures == self.tries.limits.account.free_failures - 1:

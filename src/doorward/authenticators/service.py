@@ -10,7 +10,7 @@ from doorward.authenticators import store
 from doorward.authenticators.model import COMPROMISED, ChangeWanted, KnownDevice, Reserved, StoredPassword
 from doorward.authenticators.password import MAXIMUM_LENGTH, PasswordPolicy
 from doorward.authenticators.tries import Tries
-from doorward.kernel.caller import Caller
+from doorward.kernel.caller import OURSELVES, Caller
 from doorward.kernel.errors import FieldError, Invalid, InvalidCredentials, Unavailable
 from doorward.kernel.instant import Instant
 from doorward.kernel.limits import Limits, load_limits
@@ -19,10 +19,11 @@ from doorward.kernel.text import normalise_password
 from doorward.ports import Clock, Database, Hasher, Limiter, Sealer, Verified
 from doorward.ports.breach import BreachCheck
 from doorward.sql import Work
-from doorward.users import User, identifier_key, list_names
+from doorward.users import LEAVING, User, identifier_key, list_names
 
 SIGN_IN: Final = "sign-in"
 REAUTHENTICATE: Final = "reauthenticate"
+_MAY_SIGN_IN: Final = frozenset({"active", LEAVING})  # who is leaving comes back by signing in
 
 Forget: TypeAlias = Callable[[str], Work[None]]
 """What else a new password of a user makes void, such as links under way; runs in its transaction."""
@@ -226,7 +227,7 @@ class PasswordService:
     async def _judge(self, attempt: _Try, normal: str, reserved: Reserved) -> Correct:
         user = attempt.user
         stored, verified = await self._look(user, normal)
-        if user is None or stored is None or not verified.right or user.status != "active":
+        if user is None or stored is None or not verified.right or user.status not in _MAY_SIGN_IN:
             reason = _reason(user, stored, is_right=verified.right)
             await self.db.write(lambda: self._fail(attempt, reason, reserved.failures))
             raise InvalidCredentials(reason=reason)

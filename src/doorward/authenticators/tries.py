@@ -1,6 +1,6 @@
 """Tries are counted before they are looked at: durably, atomically, and whoever they are for (C11, C12, C14)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -12,13 +12,20 @@ from doorward.kernel.errors import RateLimited, Unavailable
 from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.limits import Limits
 from doorward.kernel.under_way import Full, UnderWay
-from doorward.ports import Admission, Clock, Database, Limiter, Sealer
+from doorward.ports import NOTHING, Admission, Clock, Database, Limiter, Sealer
 from doorward.sql import Work
+
+
+def _no_more(_: str) -> Work[None]:
+    yield from ()
 
 
 @dataclass(slots=True)
 class Tries:
-    """Failures in a row by lane, and places in the buckets of addresses."""
+    """Failures in a row by lane, and places in the buckets of addresses.
+
+    `fail_device` counts a failure on a known device, too, and voids it at its limit.
+    """
 
     db: Database
     clock: Clock
@@ -26,6 +33,7 @@ class Tries:
     sealer: Sealer
     refusals: Refusals
     limits: Limits
+    fail_device: Callable[[str], Work[None]] = _no_more
     _throttle: store.Throttle = field(init=False)
     _under_way: UnderWay = field(default_factory=UnderWay, init=False)
 
@@ -37,10 +45,10 @@ class Tries:
         """The key of a lane: a MAC, so that a dump names nobody and tells no user from a name that nobody has."""
         return self.sealer.mac("\0".join(parts).encode("utf-8", "surrogatepass"), "throttle")
 
-    async def admit(self, action: str, caller: Caller) -> Admission:
+    async def admit(self, action: str, caller: Caller, subjects: Mapping[str, str] = NOTHING) -> Admission:
         """Take a place in the buckets of an action. Raises RateLimited, which is audited, or Unavailable."""
         try:
-            return await self.limiter.admit(action, caller.address)
+            return await self.limiter.admit(action, caller.address, subjects)
         except RateLimited as refusal:
             await self.refusals.limited(action, refusal, caller)
             raise

@@ -147,6 +147,7 @@ class Limits:
     code: ActionLimit
     factor: ActionLimit
     passkey: ActionLimit
+    recovery_codes: ActionLimit
     notice: NoticeLimit
     account: AccountLimit
     known_device: DeviceLimit
