@@ -93,7 +93,9 @@ def in_module(tree: ast.Module) -> Iterator[str]:
 
 def unclear(tree: ast.Module) -> Iterator[int]:
     """Lines that put a sentence together or pass on a parameter, in a module that marks none with msgid()."""
-    names, calls = assigned(tree), [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    # A constant of another module is marked where it is made.
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    names, calls = assigned(tree).keys() | imported, [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     if any(isinstance(call.func, ast.Name) and call.func.id == "msgid" for call in calls):
         return
     for call in calls:
