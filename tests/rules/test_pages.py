@@ -7,13 +7,14 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jinja2 import UndefinedError
+from jinja2 import Environment, UndefinedError
+from jinja2.meta import find_referenced_templates
 from typing_extensions import override
 
 from doorward.account.activity import entries
 from doorward.account.activity_words import Words
 from doorward.web.forms import FieldType, FormField
-from doorward.web.pages import Pages, filled
+from doorward.web.pages import Pages, filled, template_folders
 from doorward.web.reference import example, reference
 from doorward.web.translations import NAMES, Catalogues, direction
 from tests.support.sample_pages import (
@@ -53,6 +54,18 @@ class Elements(HTMLParser):
 
     def named(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.found if name == tag]
+
+
+def test_every_template_is_among_the_samples() -> None:
+    """What nobody samples, neither axe nor any test here looks at."""
+    sources = {one.name: one.read_text() for folder in template_folders() for one in folder.glob("*.html")}
+    sampled, waiting = set[str](), {template for template, *_ in PAGES.values()}
+    while waiting:  # with all that they extend, include and import
+        name = waiting.pop()
+        sampled.add(name)
+        used = find_referenced_templates(Environment(autoescape=True).parse(sources[name]))
+        waiting |= {other for other in used if other is not None} - sampled
+    assert sampled == set(sources)
 
 
 @pytest.mark.asvs("3.4.3")

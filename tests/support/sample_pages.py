@@ -14,6 +14,7 @@ from doorward.account.phones import PhoneState
 from doorward.account.steps import Overview
 from doorward.app import exports
 from doorward.authenticators import AppOffer, Bound, PasswordPolicy, code_field
+from doorward.authenticators.qr import qr_svg
 from doorward.kernel.instant import DAY, MINUTE, SECOND
 from doorward.recovery.not_me import Happened
 from doorward.signin.cool_off import Wait
@@ -201,8 +202,11 @@ PHONE = FormField(
     hint="With the code of the country, such as +44 7400 123456.", messages={"required": "Enter a phone number"},
 )  # fmt: skip
 
-APP = AppOffer("JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP", "otpauth://totp/Doorward:ada?secret=JBSW")
-QR = Markup('<svg class="qr" viewBox="0 0 9 9" aria-hidden="true"><path fill="#fff" d="M0 0h9v9H0z"/></svg>')
+APP = AppOffer("JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP", "otpauth://totp/Doorward:ada?secret=JBSWY3DPEHPK3PXP")
+QR = Markup(qr_svg(APP.uri))  # noqa: S704  two paths of numbers
+USED_BEFORE = "This code is not right, or it has been used before. Wait for the next one, or try another way"
+OFF_THE_CLOCK = "This code does not fit. Check the clock of your device and enter the newest code"
+NOT_AMONG = "This is not one of the new codes. Copy one of them, or tick the box"
 WAYS = [("totp", "Authenticator app"), ("sms_code", "Text message"), ("recovery_code", "Recovery code")]
 CODES = [f"{number}abc-defg-hjkm-npq{number}" for number in range(10)]
 RECOVERY_FIELDS = [
@@ -293,14 +297,24 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "fields": [PASSWORD], "next": "/account/delete", "has_password": True, "passkey": False}),
     "confirm-passkey": ("confirm.html", "/confirm", True, {
         "fields": [PASSWORD], "next": "/account/delete", "has_password": True, "passkey": True}),
+    "confirm-wrong": ("confirm.html", "/confirm", True, {
+        "fields": [replace(PASSWORD, error="This is not your current password")],
+        "errors": [("password", "This is not your current password")],
+        "next": "/account/delete", "has_password": True, "passkey": False}),
+    "confirm-wait": ("confirm.html", "/confirm", True, {
+        "fields": [PASSWORD], "next": "/account/delete", "has_password": True, "passkey": True,
+        "retry_after_seconds": 42, "retry_at": NOW + 42 * SECOND,
+        "errors": [("", "Too many tries; please wait a little")]}),
     "confirm-nothing": ("confirm.html", "/confirm", True, {
         "fields": [], "next": "/account/delete", "has_password": False, "passkey": False}),
     "continue": ("continue.html", "/confirm/continue", True, {
         "target": "/account/email", "kept": {"email": "ada@example.org"}}),
     "step": ("step.html", "/sign-in/step", False, STEP),
     "step-wrong": ("step.html", "/sign-in/step", False, {
-        **STEP, "fields": [replace(code_field("totp"), error="This code is not right")],
-        "errors": [("code", "This code is not right")]}),
+        **STEP, "fields": [replace(code_field("totp"), error=USED_BEFORE)], "errors": [("code", USED_BEFORE)]}),
+    "step-wait": ("step.html", "/sign-in/step", False, {
+        **STEP, "errors": [("", "Too many tries; please wait a little")], "retry_after_seconds": 42,
+        "retry_at": NOW + 42 * SECOND}),
     "step-send": ("step.html", "/sign-in/step", False, {
         **STEP, "kind": "sms_code", "asked": "We send six digits by text message to your number.", "sends": True}),
     "step-sent": ("step.html", "/sign-in/step", True, {
@@ -316,10 +330,17 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "fields": [], "offer": None, "qr": None, "recovered": True, "passkeys": True}),
     "enrol-app": ("enrol.html", "/sign-in/set-up", False, {
         "fields": [code_field("totp")], "offer": APP, "qr": QR, "recovered": False, "passkeys": True}),
+    "enrol-app-wrong": ("enrol.html", "/sign-in/set-up", False, {
+        "fields": [replace(code_field("totp"), error=OFF_THE_CLOCK)], "errors": [("code", OFF_THE_CLOCK)],
+        "offer": APP, "qr": QR, "recovered": True, "passkeys": True}),
     "keep": ("keep.html", "/sign-in/keep", False, {"until": NOW + 13 * DAY}),
     "cool-off": ("cool_off.html", "/sign-in/cool-off", False, {
         "hours": 72, "is_over": False,
         "state": waiting("+491512345678", begun=True, email=True, phone=False, due=None)}),
+    "cool-off-wrong": ("cool_off.html", "/sign-in/cool-off/code", False, {
+        "hours": 72, "is_over": False,
+        "errors": [("", "This code is not right or has expired. Only the newest one works")],
+        "state": waiting("+491512345678", begun=True, email=False, phone=False, due=None)}),
     "cool-off-begin": ("cool_off.html", "/sign-in/cool-off", False, {
         "hours": 72, "is_over": False,
         "state": waiting("+491512345678", begun=False, email=False, phone=False, due=None)}),
@@ -337,6 +358,17 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
     "security": ("security.html", "/account/security", True, SECURITY),
     "security-nothing": ("security.html", "/account/security", True, NO_SECURITY),
     "app": ("app.html", "/account/security/app", True, {"fields": [code_field("totp")], "offer": APP, "qr": QR}),
+    "app-wrong": ("app.html", "/account/security/app/confirm", True, {
+        "fields": [replace(code_field("totp"), error=OFF_THE_CLOCK)], "errors": [("code", OFF_THE_CLOCK)],
+        "offer": APP, "qr": QR}),
+    "security-stale": ("security.html", "/account/security", True, {
+        **SECURITY, "fresh": False, "notice": "The new name is saved.", "giving_up": NOW + 2 * DAY}),
+    "security-wrong": ("security.html", "/account/security/a1/rename", True, {
+        **SECURITY, "codes": None, "codes_left": 0, "errors": [("", "Enter a name")]}),
+    "codes-wrong": ("codes.html", "/account/security/codes/confirm", True, {
+        "fields": [replace(RECOVERY_FIELDS[0], value="1abc", error=NOT_AMONG), RECOVERY_FIELDS[1]],
+        "errors": [("code", NOT_AMONG)],
+        "codes": CODES, "filename": "codes-2026-11-23.txt", "day": "2026-11-23"}),
     "codes": ("codes.html", "/account/security/codes", True, {
         "fields": RECOVERY_FIELDS, "codes": CODES, "filename": "codes-2026-11-23.txt", "day": "2026-11-23"}),
     "profile": ("profile.html", "/account", True, {
@@ -356,10 +388,18 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "change_wanted": "short", "has_password": True,
         "fields": [replace(PASSWORD, name="current_password", label="Current password"),
                    replace(NEW_PASSWORD, name="new_password", label="New password")]}),
+    "password-wrong": ("password.html", "/account/password", True, {
+        "change_wanted": None, "has_password": True,
+        "fields": [replace(PASSWORD, name="current_password", label="Current password",
+                           error="This is not your current password"),
+                   replace(NEW_PASSWORD, name="new_password", label="New password")],
+        "errors": [("current_password", "This is not your current password")]}),
     "password-first": ("password.html", "/account/password", True, {
         "change_wanted": None, "has_password": False, "no_way_back": NoWayBack(has_password=False, can_mail=False),
         "fields": [replace(NEW_PASSWORD, name="new_password", label="New password")]}),
     "sessions": ("sessions.html", "/account/sessions", True, {"sessions": SESSIONS}),
+    "sessions-alone": ("sessions.html", "/account/sessions", True, {
+        "sessions": SESSIONS[:1], "notice": "All other sessions have ended."}),
     "activity": ("activity.html", "/account/activity", True, {
         "entries": ACTIVITY, "next_cursor": "e9", "is_first": False, "not_me": True, "days": 90, "phones": True}),
     "activity-plain": ("activity.html", "/account/activity", True, {
@@ -405,6 +445,9 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "retry_at": NOW + 42 * SECOND, "errors": [("", "Too many tries; please wait a little")]}),
     "recovery-link-by-code": ("recovery_link.html", "/recovery/t0k3n", False, {
         "fields": [NEW_PASSWORD], "forced": False, "by_code": True}),
+    "recovery-link-wrong": ("recovery_link.html", "/recovery/t0k3n", False, {
+        "fields": [replace(NEW_PASSWORD, error="The password needs at least %(minimum)s characters")],
+        "errors": [("password", "The password needs at least 15 characters")], "forced": False, "by_code": False}),
     "recovery-sent": ("recovery_sent.html", "/recovery/sent", False, {"mailbox": True}),
     "recovery-link": ("recovery_link.html", "/recovery/t0k3n", False, {
         "fields": [NEW_PASSWORD], "forced": True, "by_code": False}),
