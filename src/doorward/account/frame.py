@@ -24,6 +24,7 @@ NOTICES: Final[Mapping[str, str]] = {  # shown after a redirect; the query names
     "sent": msgid("We have sent you a message."),
     "confirmed": msgid("Thank you, that is confirmed."),
     "kept": msgid("Your address stays as it is."),
+    "restored": msgid("Welcome back! Your account stays."),
     "removed": msgid("Your number is removed."),
     "app-on": msgid("Your authenticator app is set up. Other devices have been signed out."),
     "passkey-on": msgid("Your passkey is set up."),

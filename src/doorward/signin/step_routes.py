@@ -194,7 +194,7 @@ class StepRoutes:
         """Keep the account, and sign in."""
         ticket = await self._ticket(call, "restoration")
         done = await self.second.restore(ticket, call.caller, self._held(call))
-        return self._over(self.begun.page(done, "/account?kept=1"))
+        return self._over(self.begun.page(done, "/account?restored=1"))
 
     # ------------------------------------------------------------------------------------------------------------
 
