@@ -516,6 +516,14 @@ async def test_whoever_is_signed_in_shuts_everybody_else_out_and_chooses_a_passw
     assert await state_of(world, str(told.values["path"]), "recovery") == "void"
 
 
+async def test_the_page_names_the_device_of_a_sign_in_and_of_nothing_else(world: World) -> None:
+    ada, user_id = await member(world, "ada", ADDRESS)
+    for event, is_named in (("session_created", True), ("user_created", False)):
+        shown = await ada.get(f"/account/not-me/{await event_of(world, user_id, event)}")
+        assert headings(shown)[0] == "Was this you?"
+        assert ("<dt>Device</dt>" in shown.text) is is_named
+
+
 @pytest.mark.asvs("7.5.1")
 async def test_a_stolen_session_without_the_password_takes_nothing_back(world: World) -> None:
     bound = with_bound(world)

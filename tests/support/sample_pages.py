@@ -488,7 +488,8 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "happened": Happened("recovery_code_used", NOW, "A program", "Recovery code"), "action": "/not-me/t0k3n",
         "hidden": {}}),
     "not-me-signed-in": ("not_me.html", "/account/not-me/e1", True, {
-        "happened": Happened("session_created", NOW, "", ""), "action": "/account/not-me", "hidden": {"event": "e1"}}),
+        "happened": Happened("session_created", NOW, "Firefox on Linux", ""), "action": "/account/not-me",
+        "hidden": {"event": "e1"}}),
     **{f"not-me-{state}": ("not_me_over.html", "/not-me/t0k3n", False, {"state": state, "offered": True})
        for state in (*STATES, "moved")},
     "not-me-sent": ("not_me_sent.html", "/not-me/sent", False, {"offered": True, "mailbox": True}),

@@ -13,12 +13,13 @@ What it does, and for whom (C22, C23, C28; UX-53, UX-54; ASVS 6.3.5, 6.3.7, 7.4.
   often than there were notices, and then from the latest to the first.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
-from doorward.audit import AuditReader, AuditTrail, Event, Outcome, Refusals
+from doorward.audit import AuditEvent, AuditReader, AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import PasswordService, SecurityNotices, UndoSince
 from doorward.confirmations import LIFETIME_SECONDS, Confirmation, Confirmations, Opened, State
 from doorward.kernel.caller import Caller
@@ -41,6 +42,7 @@ _MOVED: Final = msgid("The address that this link was sent to is no longer that 
 _CHOOSES: Final = LIFETIME_SECONDS["recovery"] * SECOND  # how long a notice's link may set a password by itself
 _REACHES_BACK: Final = LIFETIME_SECONDS["not_me"] * SECOND  # as far as a link that came by mail could
 _CODE_USED: Final = "recovery_code_used"
+_SIGN_INS: Final = frozenset({Event.AUTHN_LOGIN_SUCCESS, Event.AUTHN_LOGIN_SUCCESSAFTERFAIL, Event.SESSION_CREATED})
 
 
 def no_codes(_: User, __: Caller, ___: Instant) -> Work[None]:
@@ -151,7 +153,7 @@ class NotMe:
                 session_id=session.id,
             )
             raise NotFound(reason="somebody else's event")
-        return Happened(row.event, row.at, "", "")
+        return Happened(row.event, row.at, _device_of(row), "")
 
     async def act_signed_in(self, session: Session, event_id: str, caller: Caller) -> None:
         """Shut everybody else out; this session goes on, to choose the next password.
@@ -218,3 +220,15 @@ def _happened(found: Confirmation) -> Happened:
 
 def _moved() -> Invalid:
     return Invalid([FieldError("token", "void", _MOVED)], reason="link is nobody's")
+
+
+def _device_of(row: AuditEvent) -> str:
+    """Of a sign-in, and a msgid or a name as it is; of what else happened the device may be another member's."""
+    if row.event not in _SIGN_INS:
+        return ""
+    try:
+        payload = json.loads(row.payload or "{}")
+    except ValueError:  # redacted by hand
+        return ""
+    device = payload.get("device") if isinstance(payload, dict) else None
+    return device if isinstance(device, str) else ""
