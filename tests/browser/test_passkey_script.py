@@ -25,6 +25,7 @@ from doorward.authenticators.relying_party import RelyingParty
 from doorward.web.assets import load_assets
 from doorward.web.headers import CONTENT_SECURITY_POLICY
 from tests.support.chromium import chromium
+from tests.support.windows import PLATFORM
 
 pytestmark = [pytest.mark.browser]
 
@@ -45,10 +46,6 @@ PAGES: Mapping[str, str] = {
     "/signal": "",
     "/done": "<h1>Done</h1>",
 }
-PLATFORM = {
-    "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
-    "isUserVerified": True, "automaticPresenceSimulation": True,
-}  # fmt: skip
 
 
 @dataclass

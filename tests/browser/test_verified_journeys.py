@@ -6,7 +6,6 @@ The journey of issue UX-30…32: sign up, follow the mail, forget the password, 
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.chromium import AXE, RULES, chromium, violations
-from tests.support.smtp_server import SmtpServer, smtp_server
+from tests.support.post import Post
+from tests.support.smtp_server import smtp_server
 from tests.support.windows import Visitor, serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -29,37 +29,6 @@ FLOOD = """
 per_address = "1/1h"
 """
 _numbers = count(1)
-
-
-@dataclass(slots=True)
-class Post:
-    """The mailboxes of everybody."""
-
-    server: SmtpServer
-
-    def last(self, address: str, number: int = 1) -> dict[str, Any]:
-        """The mail number `number` to an address, as soon as it is there."""
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            found = [mail for mail in self.server.accepted() if mail["to"] == [address]]
-            if len(found) >= number:
-                return found[number - 1]
-            time.sleep(0.05)
-        raise AssertionError(f"mail {number} to {address} has not arrived")
-
-    def link(self, address: str, number: int = 1) -> str:
-        """The link in it, the same in text and HTML."""
-        texts = dict(self.last(address, number)["parts"])
-        link = re.search(r"http://localhost:\d+/(verify|recovery|sign-in)/[\w-]+(/[\w-]+)?", texts["text/plain"])
-        assert link is not None, texts["text/plain"]
-        assert link[0] in texts["text/html"]
-        return link[0]
-
-    def code(self, address: str, number: int = 1) -> str:
-        """The code in its subject."""
-        code = re.search(r"\b\d{6}\b", self.last(address, number)["headers"]["subject"])
-        assert code is not None
-        return code[0]
 
 
 @pytest.fixture(scope="module")

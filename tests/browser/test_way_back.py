@@ -8,17 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, CDPSession, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.chromium import chromium
 from tests.support.serving import ROOT
-from tests.support.windows import Visitor, serve
+from tests.support.windows import Visitor, serve, with_authenticator
 
 PASSWORD = "looms that count petals"
-PLATFORM = {
-    "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
-    "isUserVerified": True, "automaticPresenceSimulation": True,
-}  # fmt: skip
 SUBMIT = "main form button:not([type=button])"
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -41,13 +37,6 @@ def visitor(browser: Browser, site: tuple[str, Path]) -> Iterator[Visitor]:
     one = Visitor(browser, site[0])
     yield one
     one.close()
-
-
-def with_authenticator(page: Page) -> tuple[CDPSession, str]:
-    """Put something that keeps passkeys into a window; the line to it, and its id."""
-    cdp = page.context.new_cdp_session(page)
-    cdp.send("WebAuthn.enable", {"enableUI": False})
-    return cdp, cdp.send("WebAuthn.addVirtualAuthenticator", {"options": PLATFORM})["authenticatorId"]
 
 
 def sign_up(page: Page, uid: str) -> None:

@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page
 
 from tests.support.chromium import complaints_of
 from tests.support.serving import running
+
+PLATFORM = {  # an authenticator that is built in, keeps passkeys and asks for a finger
+    "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
+    "isUserVerified": True, "automaticPresenceSimulation": True,
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -48,3 +53,10 @@ def serve(
     options = ("--port", "0", "--data", str(folder / "data"), "--config", str(folder / "doorward.toml"))
     with running("doorward.cli", "serve", *options, environ={**os.environ, **(environ or {})}) as server:
         yield f"http://localhost:{server.port}", folder / "data"
+
+
+def with_authenticator(page: Page) -> tuple[CDPSession, str]:
+    """Put something that keeps passkeys into a window; the line to it, and its id."""
+    cdp = page.context.new_cdp_session(page)
+    cdp.send("WebAuthn.enable", {"enableUI": False})
+    return cdp, cdp.send("WebAuthn.addVirtualAuthenticator", {"options": PLATFORM})["authenticatorId"]
