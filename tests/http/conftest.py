@@ -38,7 +38,7 @@ FITNESS = {
 }
 
 
-@dataclass
+@dataclass(repr=False)
 class Visitor:
     """Someone with a cookie jar. A browser also says where its requests come from."""
 
@@ -92,7 +92,7 @@ class Visitor:
         )
 
 
-@dataclass
+@dataclass(repr=False)  # of everything that is wired it would never end
 class World:
     """A running application and a way to meet it."""
 

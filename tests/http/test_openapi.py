@@ -37,7 +37,7 @@ def settings(settings: Settings) -> Settings:
     return with_every_operation(settings)
 
 
-@dataclass
+@dataclass(repr=False)
 class Described:
     """The document, and what was seen of the answers that it describes."""
 
