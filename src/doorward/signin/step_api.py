@@ -208,9 +208,11 @@ class StepApi:
         transport = call.body.get("transport", "cookie")
         if transport not in ("cookie", "bearer"):
             errors.append(FieldError("transport", "out_of_range", msgid("Choose cookie or bearer")))
+        asked = call.body.get("next")
+        if asked is not None and not isinstance(asked, str):
+            errors.append(FieldError("next", "wrong_type", NOT_TEXT))
         credential = _credential(call.body, errors)
         names = self.gate.cookies
-        asked = call.body.get("next")
         path = local_path(asked if isinstance(asked, str) else None, "/account")
         start = Start(transport, replaced=self._held(call), path=path)
         cookie = call.cookies.get(names.passkey)
