@@ -98,9 +98,9 @@ class StepsApi:
             Operation(
                 "DELETE", "/api/users/{id}/authenticators", self.delete_others, Access.ADMIN,
                 "Remove every second factor of a user", "Authenticators",
-                answers={204: Answer("Removed; the user is told"), **problems(401, 403, 404)}, parameters=(_ID,),
+                answers={204: Answer("Removed; the user is told"), **problems(401, 403, 404, 409)}, parameters=(_ID,),
                 description="For somebody who has lost them all, once you are sure who they are. Their sessions end. "
-                "Needs an authentication of the last ten minutes.",
+                "Needs an authentication of the last ten minutes. 409: without them nobody could sign in any more.",
             ),
         )  # fmt: skip
 
