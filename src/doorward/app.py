@@ -126,7 +126,7 @@ from doorward.signup import (
     SignUpRoutes,
 )
 from doorward.sql import Work, migrate
-from doorward.tokens import AccessTokens, SigningKeys
+from doorward.tokens import FIRST_PARTY, AccessTokens, SigningKeys
 from doorward.users import (
     Directory,
     Importer,
@@ -528,7 +528,7 @@ class App:
             for chore in (
                 repeat(PURGE_EVERY_SECONDS, "purge", partial(_purge, services)),
                 repeat(ERASE_EVERY_SECONDS, "erase", services.leaving.erase_due),
-                repeat(KEYS_EVERY_SECONDS, "keys", services.keys.refresh),
+                repeat(KEYS_EVERY_SECONDS, "keys", services.keys.follow),
                 repeat(PLACES_EVERY_SECONDS, "places", services.places.renew),
                 repeat(FOLLOW_SECONDS, "sealing", services.sealing.follow),
             ):
@@ -665,6 +665,8 @@ async def find_session(services: Services, transport: str, secret: str) -> Sessi
         return await services.sessions.find(secret, "cookie")
     if secret.count(".") == 2:  # noqa: PLR2004  a JWS has three parts (RFC 7515 §7.1)
         claims = services.tokens.verify(secret, services.csrf.site.public_url)
+        if claims.client_id != FIRST_PARTY:
+            return None  # an app's token opens what its scope names, not the account
         session = await services.sessions.find_by_id(claims.sid)
         # Proving anew who one is replaces the session's secret, and with it every JWT made before (ASVS 7.2.4).
         return session if session is not None and session.auth_time // SECOND == claims.auth_time else None
