@@ -69,11 +69,13 @@ class App:
         headers = {**self.basic, **({} if proof is None else {"dpop": proof})}
         return await self.http.post("/oauth/token", data=sent, headers=headers)
 
-    async def redeem(self, code: str, verifier: str, proof: str | None = None, **changed: str | None) -> httpx.Response:
-        """Redeem a code."""
+    async def redeem(
+        self, issued: str, verifier: str, proof: str | None = None, **changed: str | None
+    ) -> httpx.Response:
+        """Redeem a code that was issued."""
         body: dict[str, str | None] = {
             "grant_type": "authorization_code",
-            "code": code,
+            "code": issued,
             "redirect_uri": self.client.redirect_uris[0],
             "code_verifier": verifier,
         }
