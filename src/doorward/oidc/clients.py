@@ -60,7 +60,7 @@ class Clients:
         client = replace(
             wanted, id=wanted.id or _id_for(wanted.name), scopes=scopes, created_at=now, updated_at=now
         )  # fmt: skip
-        wrong = problems(client, fields=self.fields, development=self.issuer.startswith("http://"))
+        wrong = self.wrongs(client)
         if wrong:
             split = [one.partition(": ") for one in wrong]
             raise Invalid([FieldError(name, "invalid", text.replace("%", "%%")) for name, _, text in split])
@@ -76,6 +76,10 @@ class Clients:
 
         await self.db.write(work)
         return Registered(client, secret)
+
+    def wrongs(self, client: Client) -> Sequence[str]:
+        """Everything wrong with a registration, also with one that was right when it was made."""
+        return problems(client, fields=self.fields, development=self.issuer.startswith("http://"))
 
     async def list(self) -> Sequence[Client]:
         """Every client, the oldest first."""

@@ -12,7 +12,8 @@ Jwk: TypeAlias = ECKey | OKPKey | RSAKey
 
 ES256, EDDSA, RS256 = "ES256", "EdDSA", "RS256"
 ALGORITHMS: Final = (ES256, EDDSA, RS256)  # the first is the default
-RSA_BITS: Final = 3072  # ASVS 11.2.3: 128 bits of security
+RSA_BITS: Final = 3072  # of our own; ASVS 11.2.3: 128 bits of security
+RSA_LEAST_BITS: Final = 2048  # of others' (RFC 7518 §3.3)
 
 
 class _Registry(JWSRegistry):
@@ -53,6 +54,9 @@ def _imported(document: dict[str, Any]) -> tuple[str, Jwk]:
         case "OKP", "Ed25519":
             return EDDSA, OKPKey.import_key(document)
         case "RSA", None:
+            modulus = document.get("n")
+            if not isinstance(modulus, str) or len(modulus) * 6 < RSA_LEAST_BITS:
+                raise ValueError("an RSA key has 2048 bits or more")
             return RS256, RSAKey.import_key(document)
         case _:
             raise ValueError("a key is EC on P-256, OKP on Ed25519, or RSA")
