@@ -82,6 +82,7 @@ from doorward.kernel.msgid import msgid
 from doorward.kernel.smtp import parse_mail_server, parse_sender
 from doorward.kernel.startup import StartRefused
 from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, Renderer, SendLimits
+from doorward.oidc import Authorize, Clients, Families, Following, Grants, Live, OidcRoutes, SignedStatements
 from doorward.ports import Clock, Database, Limiter, Sealer
 from doorward.ports.breach import BreachCheck
 from doorward.ports.places import Places
@@ -126,7 +127,7 @@ from doorward.signup import (
     SignUpRoutes,
 )
 from doorward.sql import Work, migrate
-from doorward.tokens import AccessTokens, SigningKeys
+from doorward.tokens import FIRST_PARTY, AccessTokens, SigningKeys
 from doorward.users import (
     Directory,
     Importer,
@@ -161,6 +162,18 @@ OpenDatabase: TypeAlias = Callable[[Settings, DataDir], Awaitable[SqliteDatabase
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Apps:
+    """What apps need of us."""
+
+    clients: Clients
+    families: Families
+    grants: Grants
+    authorize: Authorize
+    live: Live
+    following: Following
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Services:
     """Every room's service on one database."""
 
@@ -190,6 +203,7 @@ class Services:
     sessions: Sessions
     keys: SigningKeys
     tokens: AccessTokens
+    apps: Apps
     sign_up: SignUp
     sign_up_by_email: SignUpByEmail
     sign_up_by_passkey: SignUpByPasskey
@@ -295,7 +309,7 @@ def wire(
         yield from cool_off.end(user_id, OURSELVES)
 
     passwords.forget = forget
-    keys = SigningKeys(db, clock, sealer)
+    tokens = AccessTokens(SigningKeys(db, clock, sealer), site.public_url, clock)
     guard = SignUpGuard(Challenges(sealer, clock), clock, limiter, durable, refusals)
     chosen = settings.signup
     rules = RegistrationRules.of(chosen.allow_domains, chosen.deny_domains, chosen.disposable_domains_file)
@@ -346,8 +360,9 @@ def wire(
         binding=binding,
         notices=notices,
         sessions=sessions,
-        keys=keys,
-        tokens=AccessTokens(keys, site.public_url, clock),
+        keys=tokens.keys,
+        tokens=tokens,
+        apps=apps_of(db, clock, sealer, audit, refusals, notices, users, sessions, tokens, tuple(settings.fields)),
         sign_up=sign_up,
         sign_up_by_email=by_email,
         sign_up_by_passkey=SignUpByPasskey(
@@ -387,6 +402,37 @@ def wire(
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
         places=places,
+    )
+
+
+def apps_of(  # noqa: PLR0913, PLR0917  it stands above nearly everything
+    db: Database,
+    clock: Clock,
+    sealer: Sealer,
+    audit: AuditTrail,
+    refusals: Refusals,
+    notices: SecurityNotices,
+    users: UsersService,
+    sessions: Sessions,
+    tokens: AccessTokens,
+    fields: Sequence[str],
+) -> Apps:
+    """What speaks to apps; whatever ends a session ends what they were given in it."""
+    issuer = tokens.issuer
+    families = Families(db, clock, sealer, users, sessions, audit, notices)
+    sessions.end_of_session, sessions.end_of_user = families.end_of_session, families.end_of_user
+    signed = SignedStatements(db, clock, issuer)
+    clients = Clients(db, clock, audit, refusals, tokens.keys, sessions, signed, fields, issuer)
+    grants = Grants(clock, clients, families, signed, tokens, users)
+    following = Following(db, clock, sessions)
+    sessions.feed.heard = following.hear
+    return Apps(
+        clients=clients,
+        families=families,
+        grants=grants,
+        authorize=Authorize(db, clock, sealer, clients, sessions, audit, issuer),
+        live=Live(db, clock, clients, families, grants, signed, sessions, users, tokens),
+        following=following,
     )
 
 
@@ -490,6 +536,11 @@ class App:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
 
+    def stopping(self) -> None:
+        """Answer no longer what has no end: the server is about to wait for what is under way."""
+        if self.services is not None:
+            self.services.apps.following.stop()
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         async with contextlib.AsyncExitStack() as stack:
@@ -520,6 +571,7 @@ class App:
             await services.keys.ready()
             await services.sessions.start()
             s.push_async_callback(services.sessions.stop)
+            s.callback(services.apps.following.stop)
             services.renderer.check()
             services.places.open()
             services.outbox.wake = services.delivery.wake
@@ -528,7 +580,7 @@ class App:
             for chore in (
                 repeat(PURGE_EVERY_SECONDS, "purge", partial(_purge, services)),
                 repeat(ERASE_EVERY_SECONDS, "erase", services.leaving.erase_due),
-                repeat(KEYS_EVERY_SECONDS, "keys", services.keys.refresh),
+                repeat(KEYS_EVERY_SECONDS, "keys", services.keys.follow),
                 repeat(PLACES_EVERY_SECONDS, "places", services.places.renew),
                 repeat(FOLLOW_SECONDS, "sealing", services.sealing.follow),
             ):
@@ -574,12 +626,12 @@ def front(services: Services) -> Front:
         "/livez": fixed_lane(JSON, LIVE),
         CURRENT: CurrentSessionLane(services.sessions, gate.cookies.session),
     }
-    return Front(gate, rooms, lanes)
+    return Front(gate, rooms, lanes, services.apps.clients.knows_origin)
 
 
 def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, ...]:
     """The whole route table."""
-    settings, schema = services.settings, services.schema
+    settings, schema, apps = services.settings, services.schema, services.apps
     by_email = services.sign_up_by_email if settings.signup.identifier == "email" else None
     cookies = SessionCookies(gate, services.sessions)
     shown = settings.users.directory
@@ -652,6 +704,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             *StepsApi(gate, services.steps, cookies).operations(),
             *ActivityRoutes(gate, services.activity, frame, not_me=True).operations(),
             *DataRoutes(gate, services.export, frame).operations(),
+            *OidcRoutes(gate, apps.authorize, apps.grants, apps.live, apps.following).operations(),
             *SetupRoutes(gate, services.setup, cookies, schema).operations(),
             *system.operations(),
         )
@@ -665,6 +718,8 @@ async def find_session(services: Services, transport: str, secret: str) -> Sessi
         return await services.sessions.find(secret, "cookie")
     if secret.count(".") == 2:  # noqa: PLR2004  a JWS has three parts (RFC 7515 §7.1)
         claims = services.tokens.verify(secret, services.csrf.site.public_url)
+        if claims.client_id != FIRST_PARTY:
+            return None  # an app's token opens what its scope names, not the account
         session = await services.sessions.find_by_id(claims.sid)
         # Proving anew who one is replaces the session's secret, and with it every JWT made before (ASVS 7.2.4).
         return session if session is not None and session.auth_time // SECOND == claims.auth_time else None
@@ -691,6 +746,7 @@ async def _purge(services: Services) -> None:
     """Forget what has expired."""
     await services.refusals.flush()
     await services.sessions.purge()
+    await services.apps.families.purge()
     await services.passwords.purge()
     await services.factors.purge()
     await services.cool_off.purge()

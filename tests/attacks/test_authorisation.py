@@ -35,6 +35,8 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "GET /",
     "GET /.well-known/change-password",
     "GET /.well-known/jwks.json",
+    "GET /.well-known/oauth-authorization-server",
+    "GET /.well-known/openid-configuration",
     "GET /.well-known/passkey-endpoints",
     "GET /api/docs",
     "GET /api/openapi.json",
@@ -47,6 +49,9 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "GET /livez",
     "GET /not-me/sent",
     "GET /not-me/{token}",
+    "GET /oauth/authorize",  # shows nothing of ours: whoever is not signed in is sent to do so
+    "GET /oauth/revocations",  # those of OAuth want a client or a token: test_what_oauth_opens_...
+    "GET /oauth/userinfo",
     "GET /problems/{code}",
     "GET /readyz",
     "GET /recovery",
@@ -83,6 +88,11 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "POST /csp-reports",
     "POST /invitation/{token}",
     "POST /not-me/{token}",
+    "POST /oauth/authorize",
+    "POST /oauth/introspect",
+    "POST /oauth/revoke",
+    "POST /oauth/token",
+    "POST /oauth/userinfo",
     "POST /preferences",
     "POST /recovery",
     "POST /recovery/code",
@@ -185,6 +195,23 @@ async def test_a_made_up_token_opens_nothing(world: World, forged: str) -> None:
         if operation.access in {Access.SIGNED_IN, Access.ADMIN} and not operation.is_page:
             answer = await call(world.visitor(), operation, authorization=forged)
             assert answer.status_code == 401, name_of(operation)
+
+
+@pytest.mark.asvs("8.2.1")
+async def test_what_oauth_opens_is_opened_by_no_cookie(world: World) -> None:
+    """An app shows who it is, or a token; a member's session is none of both, also with its CSRF token."""
+    ada = world.visitor()
+    await ada.sign_up("ada")
+    before = await dump(world.services.db)
+    for operation in route_table(world):
+        if operation.oauth and not operation.is_page and not operation.path.startswith("/.well-known/"):
+            for visitor in (ada, world.visitor()):
+                answer = await call(visitor, operation, x_csrf_token=ada.csrf)
+                assert answer.status_code == 401, name_of(operation)
+                assert answer.json()["error"] in {"invalid_client", "invalid_request"}
+                assert answer.headers["www-authenticate"]
+    after = await dump(world.services.db)
+    assert {**after, "audit_event": []} == {**before, "audit_event": []}
 
 
 @pytest.mark.asvs("8.3.1")

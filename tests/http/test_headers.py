@@ -257,5 +257,6 @@ async def test_every_answer_of_the_table_is_documented_as_page_or_api(world: Wor
         answer = await call(world.visitor(), operation, path_of(operation))
         kind = answer.headers.get("content-type", "")
         if answer.status_code >= 400:
-            wanted = "text/html; charset=utf-8" if operation.is_page else "application/problem+json"
+            program = "application/json" if operation.oauth else "application/problem+json"
+            wanted = "text/html; charset=utf-8" if operation.is_page else program
             assert kind == wanted, name_of(operation)

@@ -43,6 +43,10 @@ TOLD: dict[str, tuple[Telling, dict[str, str | int]]] = {
         lambda world, user, now: world.services.notices.recovery_code_used(user, 0, DEVICE, now),
         {"left": 0, "device": DEVICE},
     ),
+    "app_ended": (
+        lambda world, user, now: world.services.notices.app_ended(user, "Notes", DEVICE, now),
+        {"app": "Notes", "device": DEVICE},
+    ),
     "password_changed": (
         lambda world, user, now: world.services.notices.changed(user, DEVICE, now),
         {"device": DEVICE},

@@ -1,5 +1,6 @@
 """The API's description: valid OpenAPI 3.1, complete, and true of every answer (ASVS 15.1, 4.1)."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ import pytest
 
 from doorward.config import Settings
 from doorward.confirmations import Purpose
-from doorward.web.routing import JSON, Access, Operation
+from doorward.web.routing import FORM, JSON, Access, Operation
 from tests.http.conftest import ORIGIN, PASSWORD, Inbox, Visitor, World
+from tests.support.apps import member as app_member
+from tests.support.apps import register, register_service
 from tests.support.attack import (
     NOBODY,
     OPERATOR,
@@ -160,6 +163,13 @@ async def test_every_plain_and_every_broken_request_gets_a_described_answer(worl
             if operation.reads == JSON or operation.method != "GET":
                 described.check(await call(visitor, operation, origin="https://evil.example"))
             for content, kind in ((b"[", JSON), (b"[]", JSON), (b"x" * 1_000_000, JSON), (b"x", "text/plain")):
+                if operation.reads == FORM:
+                    headers = {"content-type": kind if kind != JSON else FORM}
+                    described.check(
+                        await visitor.http.request(
+                            operation.method, path_of(operation), content=content, headers=headers
+                        )
+                    )
                 if operation.reads == JSON:
                     headers = {"content-type": kind, **proof}
                     described.check(
@@ -228,7 +238,39 @@ async def accepted(world: World, described: Described) -> None:
     await newcomers(world, send)
     await authenticators(world, send)
     await second_steps(world, send)
+    await apps(world, described)
     await deletions(world, send, ada, eve, user["id"], other["id"])
+
+
+async def apps(world: World, described: Described) -> None:
+    """An app whose user signs in, and a service; and what they are refused."""
+    rosa = await app_member(world, "rosa")
+    app, service = await register(world), await register_service(world)
+    tokens = await app.tokens(rosa)
+    described.check(await app.token(grant_type="refresh_token", refresh_token=tokens["refresh_token"]))
+    token = described.check(await service.token(grant_type="client_credentials", resource=ORIGIN)).json()
+    bearer = {"authorization": f"Bearer {tokens['access_token']}"}
+    own = {"authorization": f"Bearer {token['access_token']}"}
+    nothing = await service.token(grant_type="client_credentials", resource=ORIGIN, scope="reports")
+    scopeless = {"authorization": f"Bearer {nothing.json()['access_token']}"}
+    without = {"authorization": f"Bearer {(await app.tokens(rosa, scope='profile'))['access_token']}"}
+    for method in ("GET", "POST"):
+        for headers in (bearer, without, own):
+            described.check(await app.http.request(method, "/oauth/userinfo", headers=headers))
+    for path in ("/oauth/introspect", "/oauth/revoke"):
+        for headers in (app.basic, {}):
+            described.check(await app.http.post(path, data={"token": "x"}, headers=headers))
+    for path in ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"):
+        described.check(await app.http.get(path))
+    for headers in (scopeless, bearer):
+        described.check(await app.http.get("/oauth/revocations", headers=headers))
+    described.check(await app.http.get("/oauth/revocations?after=x", headers=app.basic))
+    stream = asyncio.create_task(app.http.get("/oauth/revocations", headers=own))
+    while not world.services.apps.following.streams:
+        await asyncio.sleep(0.01)
+        assert not stream.done()
+    world.services.apps.following.stop()  # a test client reads an answer to its end
+    described.check(await stream)
 
 
 async def looks(send: Send, ada: Visitor, eve: Visitor, user_id: str) -> None:

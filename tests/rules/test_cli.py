@@ -343,7 +343,7 @@ def test_the_audit_trail_is_shown_and_verified(place: Path) -> None:
 
 def test_the_signing_key_is_listed_without_its_private_half() -> None:
     (key,) = answer("key", "list")["signing"]
-    assert (key["alg"], key["signs"], set(key)) == ("ES256", True, {"kid", "alg", "signs"})
+    assert (key["alg"], key["signs"], set(key)) == ("ES256", True, {"kid", "alg", "signs", "from", "until"})
 
 
 def test_the_database_is_brought_up_to_date() -> None:

@@ -79,6 +79,12 @@ class SecurityNotices:
         """One of them was used; so many are left."""
         yield from self._tell(user, "recovery_code_used", {"left": left, "device": device}, now)
 
+    # Apps -------------------------------------------------------------------------------------------------------
+
+    def app_ended(self, user: User, app: str, device: str, now: Instant) -> Work[None]:
+        """What an app was given turned up twice: somebody may have copied it, so it counts no more."""
+        yield from self._tell(user, "app_ended", {"app": app, "device": device}, now)
+
     # Not me -----------------------------------------------------------------------------------------------------
 
     def link(self, user: User, what: str, now: Instant, device: str = "", kind: str = "") -> Work[str]:

@@ -28,6 +28,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "config": "Show, check and explain the configuration.",
     "user": "List, show, add and change users.",
     "admin": "Make a link for an administrator.",
+    "client": "Register apps that sign people in through Doorward.",
+    "token": "Look into tokens.",
     "db": "Bring the database up to date.",
     "key": "List keys, and replace the one that seals secrets.",
     "mail": "Preview, test, list and retry messages.",

@@ -9,7 +9,9 @@ import click
 from doorward import app
 from doorward.cli import FAILED
 from doorward.cli.common import as_json, open_place, places, say_json, say_table, with_services
+from doorward.kernel.instant import to_rfc3339
 from doorward.sealing import Begun, Forgotten, Prepared, Rotated, StillNeeded
+from doorward.tokens import ALGORITHMS
 
 Outcome: TypeAlias = Prepared | Rotated | Forgotten | StillNeeded
 
@@ -34,8 +36,12 @@ def list_keys(data: str | None, config: str | None, *, json_wanted: bool) -> Non
 
     async def find(services: app.Services) -> dict[str, list[dict[str, Any]]]:
         await services.keys.ready()
-        active = services.keys.signing_kid
-        signing = [{"kid": key.kid, "alg": key.alg, "signs": key.kid == active} for key in services.keys.loaded]
+        active = services.keys.signing_kids
+        signing = [
+            {"kid": key.kid, "alg": key.alg, "signs": key.kid in active, "from": _instant(key.active_from),
+             "until": _instant(key.retired_at)}
+            for key in services.keys.loaded
+        ]  # fmt: skip
         sealing = [
             {"id": key.id, "standing": key.standing, "values": key.values} for key in await services.sealing.keys()
         ]
@@ -49,6 +55,35 @@ def list_keys(data: str | None, config: str | None, *, json_wanted: bool) -> Non
     say_table(found["signing"])
     click.echo("\nKeys that seal secrets")
     say_table(found["sealing"])
+
+
+@command.command("rotate")
+@click.option("--alg", type=click.Choice(ALGORITHMS), help="Only keys of this algorithm.  [default: all in use]")
+@as_json
+@places
+def rotate(data: str | None, config: str | None, alg: str | None, *, json_wanted: bool) -> None:
+    """Begin to replace the keys that sign tokens, before their time; servers do it by themselves.
+
+    The new key is published at once and signs a day later, when everybody has read it. The old one is believed until
+    its last token has expired.
+    """
+
+    async def act(services: app.Services) -> list[dict[str, Any]]:
+        await services.keys.ready()
+        begun = [await services.keys.rotate(one) for one in ([alg] if alg else ALGORITHMS)]
+        return [{"kid": key.kid, "alg": key.alg, "from": _instant(key.active_from)} for key in begun if key is not None]
+
+    found = with_services(open_place(data, config), act)
+    if json_wanted:
+        say_json(found)
+    elif found:
+        say_table(found)
+    else:
+        click.echo("Nothing to begin: there is no such key, or the next one is published already.")
+
+
+def _instant(at: int | None) -> str | None:
+    return to_rfc3339(at) if at else None
 
 
 @command.command("rotate-sealing")

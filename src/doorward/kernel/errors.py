@@ -14,6 +14,10 @@ Problem
 ├── Conflict              409
 ├── TooLarge              413
 ├── UnsupportedMediaType  415
+├── OAuthRefused          400  of OAuth's endpoints; `error` is its word (RFC 6749 §5.2)
+│   ├── ClientRefused     401  an app did not prove which it is
+│   ├── TokenRefused      401  an access token that does not count here (RFC 6750 §3.1)
+│   └── ScopeRefused      403  one that counts, but not for this
 ├── RateLimited           429  with Retry-After
 └── Unavailable           503  with Retry-After
 
@@ -223,6 +227,64 @@ class UnsupportedMediaType(Problem):
     """The body is of a type this route does not read."""
 
     status, code, title = 415, "unsupported_media_type", "Send this as application/json"
+
+
+class OAuthRefused(Problem):
+    """An app's request is refused in the words of OAuth."""
+
+    status, code, title = 400, "oauth_refused", "The app asked for something that it cannot have"
+
+    def __init__(self, error: str, detail: str, *, reason: str = "") -> None:
+        """`error`: the word of RFC 6749 §5.2 or its extensions. `detail`: for developers, in English."""
+        self.error = error
+        super().__init__(detail, reason=reason or f"{error}: {detail}")
+
+
+class ClientRefused(OAuthRefused):
+    """An app did not prove which app it is."""
+
+    status, code, title = 401, "client_refused", "The app did not prove which app it is"
+
+    def __init__(self, detail: str = "client authentication failed", *, reason: str = "") -> None:
+        """One answer for unknown, disabled and wrongly proven ones, unless `detail` helps nobody but developers."""
+        super().__init__("invalid_client", detail, reason=reason)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """RFC 6749 §5.2."""
+        return {"WWW-Authenticate": 'Basic realm="oauth"'}
+
+
+class TokenRefused(OAuthRefused):
+    """An access token does not count here, or is missing."""
+
+    status, code, title = 401, "token_refused", "The access token does not count here"
+
+    def __init__(self, detail: str, *, scheme: str = "Bearer", error: str = "invalid_token", reason: str = "") -> None:
+        """`scheme`: of the Authorization header, Bearer or DPoP."""
+        self.scheme = scheme
+        super().__init__(error, detail, reason=reason)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """RFC 6750 §3, RFC 9449 §7.1."""
+        return {"WWW-Authenticate": f'{self.scheme} error="{self.error}", error_description="{self.detail}"'}
+
+
+class ScopeRefused(OAuthRefused):
+    """An access token counts, but not for this."""
+
+    status, code, title = 403, "scope_refused", "The access token is not good for this"
+
+    def __init__(self, scope: str) -> None:
+        """`scope`: what is missing."""
+        self.scope = scope
+        super().__init__("insufficient_scope", f"needs scope {scope}")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """RFC 6750 §3."""
+        return {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{self.scope}"'}
 
 
 class _Later(Problem):

@@ -34,6 +34,8 @@ MAILS: Final[Mapping[str, Values]] = {
     "recovery_codes_made": {"path": "/not-me/SAMPLE", "name": "Ada", "device": "Firefox on Linux", "happened_at": 0},
     "recovery_code_used": {"path": "/not-me/SAMPLE", "name": "Ada", "left": 3, "device": "Firefox on Linux",
                            "happened_at": 0},
+    "app_ended": {"path": "/not-me/SAMPLE", "name": "Ada", "app": "Notes", "device": "Firefox on Linux",
+                  "happened_at": 0},
     "account_reported": {"path": "/recovery/SAMPLE", "minutes": 60, "name": "Ada", "device": "Firefox on Linux",
                          "since_at": 0, "happened_at": 0},
     "sign_in_link": {"path": "/sign-in/link/SAMPLE", "code": "123456", "minutes": 10, "device": "Firefox on Linux"},

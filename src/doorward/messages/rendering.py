@@ -38,7 +38,7 @@ _FORMATS: Final[Sequence[tuple[bytes, Literal["png", "jpeg"]]]] = (
     (b"\xff\xd8\xff", "jpeg"),
 )
 # What others typed or what is not in every language; they may run the other way than the sentence around them.
-_TYPED: Final = frozenset({"name", "label", "new_email", "kind", "device", "address", "place", "number"})
+_TYPED: Final = frozenset({"name", "label", "new_email", "kind", "device", "address", "place", "number", "app"})
 _GREETED: Final = frozenset({"name", "label"})  # a thief may choose them, to have us carry a message
 _SAID: Final = frozenset({"kind", "device"})  # may be sentences of ours
 # Values of which a mail must show one, because nobody can go on without; the others only tell something.
@@ -56,6 +56,7 @@ _NEEDED: Final[Mapping[str, Sequence[str]]] = {
     "factors_reset": ("link",),
     "recovery_codes_made": ("link",),
     "recovery_code_used": ("link",),
+    "app_ended": ("link",),
     "account_reported": ("link",),
     "sign_in_link": ("link", "code"),
     "password_compromised": ("link",),

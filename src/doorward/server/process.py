@@ -77,6 +77,10 @@ class App(Protocol):
         """What the operator has to change before it starts; its lifespan told so, too."""
         ...
 
+    def stopping(self) -> None:
+        """Told before the server waits for the answers under way: those without an end have to end."""
+        ...
+
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve."""
         ...
@@ -165,6 +169,7 @@ class _Server(uvicorn.Server):
         """Stop accepting, let answers under way finish for STOP_SECONDS, close the application."""
         if self._watch is not None:
             self._watch.cancel()
+        self._app.stopping()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

@@ -12,6 +12,7 @@ from doorward.sessions.model import (
     TICKET_SECONDS,
     NeedsStep,
     Owes,
+    Revocation,
     Session,
     SignedIn,
     SignInOutcome,
@@ -23,17 +24,20 @@ from doorward.sessions.model import (
 )
 from doorward.sessions.routes import CURRENT, STEP_PAGE, CurrentSessionLane, SessionCookies, SessionRoutes, session_of
 from doorward.sessions.service import BEARER_PREFIX, Sessions
+from doorward.sessions.store import REVOCATIONS_AT_ONCE, list_revocations
 
 __all__ = [
     "BEARER_PREFIX",
     "CURRENT",
     "FRESH_SECONDS",
     "PROFILES",
+    "REVOCATIONS_AT_ONCE",
     "STEP_PAGE",
     "TICKET_SECONDS",
     "CurrentSessionLane",
     "NeedsStep",
     "Owes",
+    "Revocation",
     "Session",
     "SessionCookies",
     "SessionRoutes",
@@ -47,6 +51,7 @@ __all__ = [
     "email_proof",
     "export_devices",
     "export_sessions",
+    "list_revocations",
     "password_proof",
     "session_of",
 ]

@@ -71,9 +71,9 @@ class SessionCache:
     def drop(self, revocations: Iterable[tuple[str, str]]) -> None:
         """Forget what the feed names, as (kind, id)."""
         for kind, subject in revocations:
-            if kind == "session":
+            if kind in {"session", "renewal"}:
                 self.drop_session(subject)
-            else:
+            elif kind == "user":
                 self.drop_user(subject)
 
     def clear(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -12,6 +12,7 @@ from doorward.kernel.errors import Unavailable
 from doorward.kernel.instant import DAY, MILLISECOND, SECOND, Instant
 from doorward.ports import Clock, Database
 from doorward.sessions import store
+from doorward.sessions.model import Revocation
 
 POLL_SECONDS = 0.2  # SQLite: other processes cannot wake us
 HEARTBEAT_SECONDS = 0.5  # PostgreSQL: NOTIFY wakes us; this finds out that it does not
@@ -25,9 +26,15 @@ KEEP = DAY
 _log = structlog.get_logger("doorward.sessions")
 
 
+def _tell_nobody(_: Sequence[Revocation]) -> None:
+    pass
+
+
 @dataclass(slots=True)
 class RevocationFeed:
     """Reads new revocations and hands them to `drop`. Fresh while its last reading is younger than a second.
+
+    `heard` is told of each once, for those who follow us in turn.
 
     They are told apart by their numbers and timed by this process alone: the clocks of other nodes do not matter.
     """
@@ -35,6 +42,7 @@ class RevocationFeed:
     db: Database
     clock: Clock
     drop: Callable[[Iterable[tuple[str, str]]], None]
+    heard: Callable[[Sequence[Revocation]], None] = _tell_nobody
     _settled: int = 0  # no number up to here can still come
     _seen: set[int] = field(default_factory=set)  # numbers above it that have come
     _readings: deque[tuple[Instant, int]] = field(default_factory=deque)  # when, and the highest number by then
@@ -45,6 +53,11 @@ class RevocationFeed:
     def fresh(self, now: Instant) -> bool:
         """Whether the cache may be believed at this moment."""
         return now - self._read_at < STALE_AFTER
+
+    @property
+    def newest(self) -> int:
+        """The highest number so far."""
+        return max(self._seen, default=self._settled)
 
     async def start(self) -> None:
         """Begin to follow. What was revoked before cannot be in the empty cache."""
@@ -66,17 +79,20 @@ class RevocationFeed:
         after = self._settled
         while True:
             found = await self.db.read(store.list_revocations(after))
-            self.drop((kind, subject) for seq, kind, subject in found if seq not in self._seen)
-            self._seen.update(seq for seq, *_ in found)
+            new = [one for one in found if one.seq not in self._seen]
+            self.drop((one.kind, one.id) for one in new)
+            if new:
+                self.heard(new)
+            self._seen.update(one.seq for one in new)
             if len(found) < store.REVOCATIONS_AT_ONCE:
                 break
-            after = found[-1][0]
+            after = found[-1].seq
         self._settle(started_at)
         self._read_at = started_at
 
     def _settle(self, now: Instant) -> None:
         """Pass over the numbers that have come, and over those that have been missing for too long."""
-        self._readings.append((now, max(self._seen, default=self._settled)))
+        self._readings.append((now, self.newest))
         while now - self._readings[0][0] >= LATE:
             self._settled = max(self._settled, self._readings.popleft()[1])
         while self._settled + 1 in self._seen:

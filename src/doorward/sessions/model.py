@@ -18,6 +18,19 @@ MAX_TICKETS = 20  # of a user's in one session, on one known device, or elsewher
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """Something that ended, or changed so that nobody may go on believing what they know of it.
+
+    `kind`: session, renewal (of a session's secret: the session lives on), user, family or token.
+    """
+
+    seq: int
+    kind: str
+    id: str
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """How long sessions last, in µs. `idle` None: no limit but the absolute one."""
 

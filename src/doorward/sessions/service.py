@@ -50,6 +50,14 @@ def nothing_to_forget(_: str) -> Work[None]:
     yield from ()
 
 
+def _end_nothing_of_session(_: str, __: Instant) -> Work[None]:
+    yield from ()
+
+
+def _end_nothing_of_user(_: str, __: str, ___: Instant) -> Work[None]:
+    yield from ()
+
+
 def _note_nothing(_: str, __: Caller) -> Work[None]:
     yield from ()
 
@@ -64,6 +72,8 @@ class Sessions:
 
     `forget` calls off, in the same transaction, what may have been begun in sessions that end all at once: an address
     or a number that waits for its proof would outlive them. `told_of_device` tells a user of a browser that is new.
+    `end_of_session` and `end_of_user` end, in the same transaction, what apps were given in a session, or in all of a
+    user's but one (its id, or empty); also in sessions that are over already, for it may outlive their time.
     `shown_factor` hears of whoever has shown a second factor of theirs, or a passkey.
     """
 
@@ -76,6 +86,8 @@ class Sessions:
     device_limit: DeviceLimit
     csrf_token: Callable[[str], str]
     forget: Callable[[str], Work[None]] = nothing_to_forget
+    end_of_session: Callable[[str, Instant], Work[None]] = _end_nothing_of_session
+    end_of_user: Callable[[str, str, Instant], Work[None]] = _end_nothing_of_user
     told_of_device: Callable[[User, Caller, Instant], Work[None]] = _tell_nobody
     shown_factor: Callable[[str, Caller], Work[None]] = _note_nothing
     cache: SessionCache = field(default_factory=SessionCache)
@@ -138,7 +150,7 @@ class Sessions:
         token = (BEARER_PREFIX if start.transport == "bearer" else "") + new_token()
         yield from store.insert_session(started, token_digest(token))
         for ended in (yield from store.delete_beyond(user.id, MAX_SESSIONS)):
-            yield from self._revoke("session", ended, now)
+            yield from self._end_session(ended, now)
             yield from self._audit_end(ended, user.id, caller, "more than fifty sessions")
         device_token = None
         if start.transport == "cookie":
@@ -222,7 +234,7 @@ class Sessions:
         found = yield from store.delete_by_digest(token_digest(token))
         if found is not None:
             session_id, user_id = found
-            yield from self._revoke("session", session_id, now)
+            yield from self._end_session(session_id, now)
             yield from self._audit_end(session_id, user_id, caller, "another session began in its place")
 
     def _know_device(self, user: User, device_id: str | None, caller: Caller, now: Instant) -> Work[str | None]:
@@ -291,7 +303,7 @@ class Sessions:
         until = min(session.expires_at, now + self.profiles[proof.aal].absolute)
         if not (yield from store.update_token(session.id, token_digest(token), proof, until)):
             raise NotFound(reason="session ended meanwhile")
-        yield from self._revoke("session", session.id, now)
+        yield from self._revoke("renewal", session.id, now)
         yield from self.audit.record(
             Event.SESSION_RENEWED,
             Outcome.SUCCESS,
@@ -317,6 +329,11 @@ class Sessions:
         if (yield from store.find_by_id(session.id)) is None:
             raise NotSignedIn(reason="session ended meanwhile")
 
+    def held(self, session_id: str) -> Work[Session | None]:
+        """A live session that nobody ends before the caller's transaction has; None when it is over."""
+        found = yield from store.find_by_id_locked(session_id)
+        return found if found is not None and found.live(self.clock.now(), self.profiles) else None
+
     # Ending -----------------------------------------------------------------------------------------------------
 
     async def end(self, session_id: str, user_id: str, caller: Caller) -> None:
@@ -326,7 +343,7 @@ class Sessions:
         def work() -> Work[bool]:
             if not (yield from store.delete_session(session_id, user_id)):
                 return False
-            yield from self._revoke("session", session_id, now)
+            yield from self._end_session(session_id, now)
             yield from self._audit_end(session_id, user_id, caller, "signed out")
             return True
 
@@ -358,6 +375,7 @@ class Sessions:
         for session_id in ended:
             yield from self._revoke("session", session_id, now)
             yield from self._audit_end(session_id, user_id, caller, "ended with the others")
+        yield from self.end_of_user(user_id, kept, now)
         return ended
 
     def revoke_user(self, user_id: str, now: Instant, end: SessionsEnd | None = None) -> Work[None]:
@@ -370,9 +388,20 @@ class Sessions:
             yield from ticket_store.delete_tickets(user_id)
             for session_id in (yield from store.delete_others(user_id, "")):
                 yield from self._audit_end(session_id, user_id, end.caller, end.why, end.actor_id)
+            yield from self.end_of_user(user_id, "", now)
         yield from self._revoke("user", user_id, now)
 
-    def _revoke(self, kind: Literal["session", "user"], subject: str, now: Instant) -> Work[None]:
+    def revoke(self, kind: Literal["family", "token"], subject: str, now: Instant) -> Work[None]:
+        """Tell whoever follows the feed that what an app was given is over, inside the caller's transaction."""
+        yield from self._revoke(kind, subject, now)
+
+    def _end_session(self, session_id: str, now: Instant) -> Work[None]:
+        yield from self._revoke("session", session_id, now)
+        yield from self.end_of_session(session_id, now)
+
+    def _revoke(
+        self, kind: Literal["session", "renewal", "user", "family", "token"], subject: str, now: Instant
+    ) -> Work[None]:
         # Our own cache hears of it with the commit, the others by the feed.
         yield from store.insert_revocation(kind, subject, now, partial(self.cache.drop, ((kind, subject),)))
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, insert, select, update
 from doorward.authenticators import has_factor_column
 from doorward.kernel.assurance import Proof
 from doorward.kernel.instant import Instant
-from doorward.sessions.model import Session
+from doorward.sessions.model import Revocation, Session
 from doorward.sql import Row, Statement, Work
 from doorward.sql.tables import known_device, revocation, session, users
 
@@ -38,6 +38,7 @@ _LIVE = select(*_COLUMNS).join(users, users.c.id == session.c.user_id)
 
 _FIND_BY_DIGEST = Statement(_LIVE.where(session.c.token_digest == p("digest")))
 _FIND_BY_ID = Statement(_LIVE.where(session.c.id == p("session_id")))
+_FIND_BY_ID_LOCKED = Statement(_LIVE.where(session.c.id == p("session_id")).with_for_update(of=session, read=True))
 _LIST_OF_USER = Statement(
     _LIVE.where(session.c.user_id == p("user_id"), session.c.expires_at > p("now")).order_by(
         session.c.last_seen_at.desc()
@@ -100,8 +101,8 @@ _INSERT_REVOCATION = Statement(
     insert(revocation).values(kind=p("kind"), id=p("id"), at=p("at")).returning(revocation.c.seq)
 )
 _LIST_REVOCATIONS = Statement(
-    select(revocation.c.seq, revocation.c.kind, revocation.c.id)
-    .where(revocation.c.seq > p("seq"))
+    select(revocation.c.seq, revocation.c.kind, revocation.c.id, revocation.c.at)
+    .where(revocation.c.seq > p("seq"), revocation.c.at >= p("since"))
     .order_by(revocation.c.seq)
     .limit(REVOCATIONS_AT_ONCE)
 )
@@ -169,6 +170,12 @@ def find_by_digest(digest: bytes) -> Work[Session | None]:
 def find_by_id(session_id: str) -> Work[Session | None]:
     """The session with this public id, whatever its state."""
     rows = yield _FIND_BY_ID(session_id=session_id)
+    return _session(rows[0]) if rows else None
+
+
+def find_by_id_locked(session_id: str) -> Work[Session | None]:
+    """The same; whoever ends it waits until this transaction has ended."""
+    rows = yield _FIND_BY_ID_LOCKED(session_id=session_id)
     return _session(rows[0]) if rows else None
 
 
@@ -241,13 +248,13 @@ def update_last_seen(session_id: str, now: Instant) -> Work[None]:
 
 
 def insert_revocation(kind: str, subject: str, at: Instant, committed: Callable[[], None]) -> Work[None]:
-    """Tell every cache to drop what it knows: kind session or user. `committed` is called once it is durable."""
+    """Tell every cache to drop what it knows. `committed` is called once it is durable."""
     yield _INSERT_REVOCATION(kind=kind, id=subject, at=at).then(committed)
 
 
-def list_revocations(after_seq: int) -> Work[list[tuple[int, str, str]]]:
-    """Revocations later than a sequence number, as (seq, kind, id), the lowest REVOCATIONS_AT_ONCE of them."""
-    return [(int(row[0]), str(row[1]), str(row[2])) for row in (yield _LIST_REVOCATIONS(seq=after_seq))]
+def list_revocations(after_seq: int, since: Instant = 0) -> Work[list[Revocation]]:
+    """Revocations later than a sequence number and not before `since`, the lowest REVOCATIONS_AT_ONCE of them."""
+    return [Revocation(*row) for row in (yield _LIST_REVOCATIONS(seq=after_seq, since=since))]
 
 
 def find_last_revocation() -> Work[int]:

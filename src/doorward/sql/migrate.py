@@ -21,7 +21,7 @@ from doorward.sql.tables import metadata, setting
 
 T = TypeVar("T")
 
-HEAD: Final = "0003"  # the newest revision in migrations/versions
+HEAD: Final = "0004"  # the newest revision in migrations/versions
 EXTRA: Final = "schema.extra"  # the setting that names the extra statements last run
 
 _version: Final = Table(  # Alembic's own

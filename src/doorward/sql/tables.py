@@ -320,3 +320,157 @@ setup_link = Table(  # one-time links for the first administrator
     Column("expires_at", BigInteger, nullable=False),
     Column("used_at", BigInteger),
 )
+
+# oidc/ -------------------------------------------------------------------------------------------------------------
+client = Table(
+    "client",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # web | spa | native | service
+    Column("auth_method", Text, nullable=False),  # client_secret_basic | private_key_jwt | none
+    Column("redirect_uris", Json, nullable=False),  # list, compared as they are
+    Column("post_logout_redirect_uris", Json, nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("resources", Json, nullable=False),  # audiences it may ask for, the first by default
+    Column("claims", Json, nullable=False),  # custom fields that its tokens carry
+    Column("jwks", Json),  # public keys, for private_key_jwt
+    Column("alg", Text, nullable=False),  # of its tokens
+    Column("dpop", BigInteger, nullable=False),  # 1: no token without proof of possession
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+)
+
+client_secret = Table(  # two live ones while a secret is being replaced
+    "client_secret",
+    metadata,
+    Column("secret_digest", LargeBinary, primary_key=True),
+    Column("client_id", Text, ForeignKey("client.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+)
+
+authorization_code = Table(  # kept for a while after its use, so that a second one is recognised
+    "authorization_code",
+    metadata,
+    Column("code_digest", LargeBinary, primary_key=True),
+    Column("client_id", Text, ForeignKey("client.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("session_id", Text, nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("nonce", Text),
+    Column("code_challenge", Text, nullable=False),
+    Column("dpop_jkt", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("used_at", BigInteger),
+    Column("family_id", Text),  # of the tokens that came of it
+)
+
+token_family = Table(  # what one code led to: its access tokens carry the id as `fid`, its refresh tokens rotate
+    "token_family",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("client_id", Text, ForeignKey("client.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("session_id", Text, nullable=False, index=True),
+    Column("scope", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("dpop_jkt", Text),  # the key that refresh tokens of a public client are bound to
+    Column("auth_time", BigInteger, nullable=False),
+    Column("amr", Json, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("ended_at", BigInteger),
+)
+
+refresh_token = Table(
+    "refresh_token",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("token_digest", LargeBinary, nullable=False, unique=True),
+    Column("family_id", Text, ForeignKey("token_family.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Column("successor_id", Text),
+    Column("successor_sealed", LargeBinary),  # the token that took its place, for whoever asks twice at once
+)
+
+used_proof = Table(  # DPoP proofs and client assertions that count once
+    "used_proof",
+    metadata,
+    Column("proof_digest", LargeBinary, primary_key=True),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)
+
+# apikeys/ -----------------------------------------------------------------------------------------------------------
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("hint", Text, nullable=False),  # the first letters of the newest secret
+    Column("scopes", Json, nullable=False),
+    Column("networks", Json, nullable=False),  # where it may be used from; empty: anywhere
+    Column("per_minute", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("reminded_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    Column("last_address", Text),
+)
+
+api_key_secret = Table(  # two live ones while a key is being rotated
+    "api_key_secret",
+    metadata,
+    Column("secret_digest", LargeBinary, primary_key=True),
+    Column("key_id", Text, ForeignKey("api_key.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+)
+
+# events/ ------------------------------------------------------------------------------------------------------------
+user_event = Table(  # what apps are told of users, in the order of `seq`
+    "user_event",
+    metadata,
+    Column("seq", Seq, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("type", Text, nullable=False),  # user.created | user.updated | user.deleted | session.ended
+    Column("user_id", Text, nullable=False),
+    Column("data", Json, nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("types", Json, nullable=False),  # list of event types; empty: all
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+    Column("delivered_seq", BigInteger, nullable=False),  # everything up to here has arrived, or was given up
+    Column("attempts", BigInteger, nullable=False),  # at the next event, in vain
+    Column("due_at", BigInteger, nullable=False),
+    Column("claimed_until", BigInteger, nullable=False),
+    Column("failing_since", BigInteger),
+    Column("last_error", Text),
+)
+
+# web/ ---------------------------------------------------------------------------------------------------------------
+idempotency = Table(  # what was answered to a request that may come again
+    "idempotency",
+    metadata,
+    Column("id", Text, primary_key=True),  # a MAC of who asked and their key
+    Column("request_digest", LargeBinary, nullable=False),
+    Column("answer_sealed", LargeBinary),  # NULL while it is being worked on
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)

@@ -1,8 +1,9 @@
 """The SQL of the signing keys."""
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql
 
+from doorward.kernel.instant import Instant
 from doorward.sql import Statement, Work
 from doorward.sql.tables import setting, signing_key
 from doorward.tokens.model import SigningKey
@@ -17,6 +18,18 @@ INSERT_SETTING = Statement(
     .returning(setting.c.key)
 )
 INSERT_KEY = Statement(insert(signing_key).values({name: bindparam(name) for name in _NAMES}))
+RETIRE_KEYS = Statement(
+    update(signing_key)
+    .where(
+        signing_key.c.alg == bindparam("of_alg"),
+        signing_key.c.kid != bindparam("kept"),
+        signing_key.c.retired_at.is_(None),
+    )
+    .values(retired_at=bindparam("at"))
+)
+DELETE_RETIRED = Statement(
+    delete(signing_key).where(signing_key.c.retired_at.is_not(None), signing_key.c.retired_at <= bindparam("now"))
+)
 LIST_KEYS = Statement(select(*signing_key.columns).order_by(signing_key.c.active_from, signing_key.c.kid))
 
 
@@ -35,6 +48,22 @@ def insert_first_key(key: SigningKey) -> Work[None]:
     first = yield INSERT_SETTING(key=f"first_signing_key:{key.alg}", value=key.kid)
     if first:
         yield from insert_key(key)
+
+
+def insert_next_key(old_kid: str, key: SigningKey, old_retires_at: Instant) -> Work[None]:
+    """Add the key that follows `old_kid`, unless another process was faster, and say until when the old are believed.
+
+    As with the first key, the setting's primary key decides.
+    """
+    first = yield INSERT_SETTING(key=f"next_signing_key:{old_kid}", value=key.kid)
+    if first:
+        yield from insert_key(key)
+        yield RETIRE_KEYS(of_alg=key.alg, kept=key.kid, at=old_retires_at)
+
+
+def delete_retired_keys(now: Instant) -> Work[None]:
+    """Destroy keys that nobody believes any more."""
+    yield DELETE_RETIRED(now=now)
 
 
 def insert_key(key: SigningKey) -> Work[None]:

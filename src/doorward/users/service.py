@@ -341,6 +341,11 @@ class UsersService:
         """A user, whom nobody else changes until the caller's transaction ends. Raises NotFound."""
         return (yield from _find_locked(user_id))
 
+    def present(self, user_id: str) -> Work[User | None]:
+        """A user who may be here, as the caller's transaction sees them: neither disabled nor leaving."""
+        user = yield from store.find_by_id(user_id)
+        return user if user is not None and user.status == ACTIVE else None
+
     def owner_of(self, kind: ContactKind, value: str) -> Work[User | None]:
         """Whoever proved that an address or a number is theirs, as the caller's transaction sees it."""
         owner = yield from store.find_proven_owner(kind, contact_key(kind, value))

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, cast
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
@@ -25,6 +26,14 @@ from doorward.web.seldom import Seldom
 Lane: TypeAlias = Callable[[Scope, Send, str], Awaitable[bool]]
 """Answers a request at once and says True, or leaves it untouched and says False."""
 
+KnowsOrigin: TypeAlias = Callable[[str], Awaitable[bool]]
+
+
+async def no_origin(_: str) -> bool:
+    """Let no other origin in."""
+    return False
+
+
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _log = structlog.get_logger("doorward.web")
 
@@ -32,15 +41,26 @@ _log = structlog.get_logger("doorward.web")
 class Front:
     """Serves HTTP; lifespan and websockets are the composition root's business."""
 
-    def __init__(self, gate: Gate, operations: Sequence[Operation], lanes: Mapping[str, Lane]) -> None:
-        """`lanes`: exact paths answered before the router."""
+    def __init__(
+        self,
+        gate: Gate,
+        operations: Sequence[Operation],
+        lanes: Mapping[str, Lane],
+        knows_origin: KnowsOrigin = no_origin,
+    ) -> None:
+        """`lanes`: exact paths answered before the router. `knows_origin`: whose scripts may call what is open to them.
+
+        No operation that listens to cookies is open to other origins.
+        """
         self._gate = gate
         self._site: Site = gate.site
         self._ignored = Seldom("forwarding_header_ignored", gate.clock)
         self._lanes = lanes
         self.operations = tuple(operations)
         self._router = Router(
-            routes=[Route(path, _Endpoint(gate, methods)) for path, methods in _by_path(operations).items()],
+            routes=[
+                Route(path, _Endpoint(gate, methods, knows_origin)) for path, methods in _by_path(operations).items()
+            ],
             default=self._not_found,
             redirect_slashes=False,
         )
@@ -107,18 +127,44 @@ class Front:
 class _Endpoint:
     """One path; chooses by method."""
 
-    def __init__(self, gate: Gate, methods: Mapping[str, Operation]) -> None:
+    def __init__(self, gate: Gate, methods: Mapping[str, Operation], knows_origin: KnowsOrigin) -> None:
         self._gate = gate
         self._methods = methods
+        self._knows_origin = knows_origin
+        self._open = [operation for operation in methods.values() if operation.cross_origin]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        method, request = "GET" if scope["method"] == "HEAD" else scope["method"], Request(scope, receive)
+        if self._open:
+            response = await self._across_origins(method, request, scope)
+        else:
+            response = await self._answer(method, request, scope)
+        await response(scope, receive, send)
+
+    async def _answer(self, method: str, request: Request, scope: Scope) -> Response:
         operation, refusal = self._methods.get(method), None
         if operation is None:
             refusal = MethodNotAllowed(sorted(self._methods))
             operation = _stand_in(scope["path"], refusal)
-        response = await self._gate.handle(operation, Request(scope, receive), caller_of(scope), refusal)
-        await response(scope, receive, send)
+        return await self._gate.handle(operation, request, caller_of(scope), refusal)
+
+    async def _across_origins(self, method: str, request: Request, scope: Scope) -> Response:
+        """Answer also to scripts of other origins that are known. Credentials of the browser are never let through."""
+        origin = request.headers.get("origin")
+        known = origin is not None and await self._knows_origin(origin)
+        if known and method == "OPTIONS":
+            methods = ", ".join(sorted(operation.method for operation in self._open))
+            response = Response(status_code=204, headers={**_PREFLIGHT, "access-control-allow-methods": methods})
+        else:
+            response = await self._answer(method, request, scope)
+        response.headers["vary"] = "Origin"
+        if known and origin is not None:
+            response.headers["access-control-allow-origin"] = origin
+            response.headers["access-control-expose-headers"] = "WWW-Authenticate, DPoP-Nonce"
+        return response
+
+
+_PREFLIGHT = {"access-control-allow-headers": "Authorization, Content-Type, DPoP", "access-control-max-age": "600"}
 
 
 def caller_of(scope: Scope) -> Caller:
@@ -127,12 +173,12 @@ def caller_of(scope: Scope) -> Caller:
 
 
 def _stand_in(path: str, problem: Problem) -> Operation:
-    """An operation that only refuses, in the language of its path: JSON below /api, else a page."""
+    """An operation that only refuses, in the language of its path: JSON below /api and /oauth, else a page."""
 
     async def refuse(_: Call) -> Any:  # noqa: ANN401  never returns
         raise problem
 
-    tag = "api" if path.startswith(("/api/", "/.well-known/")) else ""
+    tag = "api" if path.startswith(("/api/", "/.well-known/", "/oauth/")) else ""
     return Operation("GET", path, refuse, Access.ANYONE if tag else Access.OPTIONAL, problem.title, tag=tag)
 
 

@@ -40,7 +40,7 @@ from doorward.web.csrf import FIELD, HEADER, STALE, Csrf, sent_by_browser
 from doorward.web.forms import FormField
 from doorward.web.origins import Site
 from doorward.web.pages import Pages
-from doorward.web.problems import problem_response
+from doorward.web.problems import oauth_response, problem_response
 from doorward.web.routing import FORM, JSON, MERGE_PATCH, Access, Call, Operation, Preferences, SignedIn, redirect
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -94,7 +94,7 @@ class Gate:
                 raise refusal
             call = await self._identified(operation, call)
             _check_access(operation, call.session)
-            if request.method not in SAFE:
+            if request.method not in SAFE and not operation.oauth:
                 self._check_csrf(operation, call, request.headers)
             response = await operation.handler(call)
             self._check_session(operation, response)
@@ -157,12 +157,7 @@ class Gate:
 
     async def _refuse(self, operation: Operation, call: Call, problem: Problem) -> Response:
         if not operation.is_page:
-            return problem_response(
-                problem,
-                public_url=self.site.public_url,
-                instance=call.request.url.path,
-                request_id=call.caller.request_id,
-            )
+            return self._refuse_program(operation, call, problem)
         path = call.request.url.path
         if isinstance(problem, NotSignedIn):
             back = path if call.request.method in SAFE and operation.access is not Access.OPTIONAL else "/account"
@@ -184,6 +179,16 @@ class Gate:
                 response.headers.update(problem.headers)
                 return response
         return self.error_page(call, problem)
+
+    def _refuse_program(self, operation: Operation, call: Call, problem: Problem) -> Response:
+        if operation.oauth:
+            return oauth_response(problem)
+        return problem_response(
+            problem,
+            public_url=self.site.public_url,
+            instance=call.request.url.path,
+            request_id=call.caller.request_id,
+        )
 
     async def _ask_for_proof(self, call: Call, path: str) -> Response:
         """Whoever has proven anew who they are goes on to the page, or to the form that they were sending (UX-52).

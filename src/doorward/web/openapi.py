@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from doorward import __version__
-from doorward.web.routing import JSON, MERGE_PATCH, Access, Answer, Operation
-from doorward.web.schemas import PROBLEM, problems
+from doorward.web.routing import FORM, JSON, MERGE_PATCH, Access, Answer, Operation
+from doorward.web.schemas import PROBLEM, oauth_problems, problems
 
 _SECURITY: Mapping[Access, Sequence[Mapping[str, list[str]]]] = {
     Access.ANYONE: (),
@@ -57,6 +57,10 @@ def _describe(operation: Operation) -> dict[str, Any]:
         described["description"] = operation.description
     if operation.parameters:
         described["parameters"] = list(operation.parameters)
+    if operation.reads == FORM:
+        described["requestBody"] = {
+            "required": True, "content": {FORM: {"schema": operation.body_schema or {"type": "object"}}}
+        }  # fmt: skip
     if operation.reads == JSON:
         kinds = (JSON, MERGE_PATCH) if operation.method == "PATCH" else (JSON,)
         content = {kind: {"schema": operation.body_schema or {"type": "object"}} for kind in kinds}
@@ -67,6 +71,9 @@ def _describe(operation: Operation) -> dict[str, Any]:
 def _answers(operation: Operation) -> Mapping[int, Answer]:
     """What the operation names, and what follows from its kind: the gate refuses for all of them alike."""
     implied: set[int] = set()
+    if operation.oauth:
+        implied = {400, 413, 415, 503} if operation.reads is not None else {503}
+        return {**oauth_problems(*sorted(implied)), **operation.answers}
     if operation.access is not Access.ANYONE:
         implied |= {401, 403, 503}  # an unusable Authorization header; a program's token in a browser
     if operation.method not in {"GET", "HEAD"}:

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from doorward.kernel.errors import Problem
+from doorward.kernel.errors import OAuthRefused, Problem
 from doorward.web.routing import json_response
 
 MEDIA_TYPE = "application/problem+json"
@@ -34,3 +34,14 @@ def problem_response(problem: Problem, *, public_url: str, instance: str, reques
     """Answer a program."""
     document = problem_document(problem, public_url=public_url, instance=instance, request_id=request_id)
     return json_response(document, problem.status, media_type=MEDIA_TYPE, headers=problem.headers)
+
+
+_OAUTH_WORDS = {401: "invalid_token", 429: "temporarily_unavailable", 503: "temporarily_unavailable"}
+
+
+def oauth_response(problem: Problem) -> Response:
+    """Answer an app in the words of OAuth (RFC 6749 §5.2)."""
+    named = problem.error if isinstance(problem, OAuthRefused) else None
+    error = named or _OAUTH_WORDS.get(problem.status, "invalid_request")
+    document = {"error": error, "error_description": problem.detail}
+    return json_response(document, problem.status, headers={**problem.headers, "cache-control": "no-store"})

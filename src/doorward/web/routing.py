@@ -162,6 +162,8 @@ class Operation:
     description: str = ""
     again: Again | None = None  # shows the form anew with what was wrong beside its field
     session: bool = False  # may give a browser a session, a new one or one with a new secret
+    oauth: bool = False  # of OAuth: cookies lend it nothing, so it wants no CSRF token, and it refuses in OAuth's words
+    cross_origin: bool = False  # scripts of registered apps may call it from their own pages (C41)
     claimant: bool = False  # starts or recovers an account or a session: any present one lends no authority
 
     @property

@@ -78,6 +78,15 @@ def problems(*statuses: int) -> dict[int, Answer]:
     return {status: Answer(_MEANING[status], PROBLEM) for status in statuses}
 
 
+OAUTH_ERROR: JsonSchema = record({"error": STRING, "error_description": STRING})
+
+
+def oauth_problems(*statuses: int) -> dict[int, Answer]:
+    """The refusals that an operation of OAuth documents (RFC 6749 §5.2)."""
+    meaning = {**_MEANING, 400: "Refused; `error` says why", 401: "The app or its token was not accepted"}
+    return {status: Answer(meaning[status], OAUTH_ERROR) for status in statuses}
+
+
 KINDS: JsonSchema = {"type": "array", "items": {"enum": ["totp", "passkey", "sms_code", "email_code", "recovery_code"]}}
 CREDENTIAL: JsonSchema = {
     "type": "object",

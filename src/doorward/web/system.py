@@ -61,6 +61,7 @@ class SystemRoutes:
                 "Public signing keys (RFC 7517)",
                 "System",
                 answers={200: Answer("A JWK Set", {"type": "object"}, "application/jwk-set+json")},
+                cross_origin=True,
             ),
             Operation(
                 "GET",
