@@ -43,6 +43,14 @@ TOLD: dict[str, tuple[Telling, dict[str, str | int]]] = {
         lambda world, user, now: world.services.notices.recovery_code_used(user, 0, DEVICE, now),
         {"left": 0, "device": DEVICE},
     ),
+    "api_key_created": (
+        lambda world, user, now: world.services.notices.api_key_created(user, "Report", DEVICE, now),
+        {"label": "Report", "device": DEVICE},
+    ),
+    "api_key_rotated": (
+        lambda world, user, now: world.services.notices.api_key_rotated(user, "Report", DEVICE, now),
+        {"label": "Report", "device": DEVICE},
+    ),
     "password_changed": (
         lambda world, user, now: world.services.notices.changed(user, DEVICE, now),
         {"device": DEVICE},

@@ -29,6 +29,7 @@ from tests.support.software_authenticator import SoftwareAuthenticator
 METHODS = {"get", "put", "post", "delete", "patch"}
 NEW = "another quite different phrase"
 RARE = {"503", "429", "409"}  # each has tests of its own
+KEYS = "/api/users/me/keys"
 LINKS: Mapping[str, Purpose] = {"/api/invitations/accept": "invitation", "/api/recovery/complete": "password"}
 
 
@@ -227,6 +228,7 @@ async def accepted(world: World, described: Described) -> None:
     await recoveries(world, send)
     await newcomers(world, send)
     await authenticators(world, send)
+    await api_keys(world, send)
     await second_steps(world, send)
     await deletions(world, send, ada, eve, user["id"], other["id"])
 
@@ -324,6 +326,26 @@ async def authenticators(world: World, send: Send) -> None:
     options = await send(browser, "POST", "/api/sessions/passkey/options", {})
     await send(browser, "POST", "/api/sessions/passkey", {"credential": device.get(options, ORIGIN)})
     await send(mary, "DELETE", f"{OWN}/{own[0]['id']}")
+
+
+async def api_keys(world: World, send: Send) -> None:
+    """Keys for programs: made, used, replaced and ended."""
+    lise, program = world.visitor(), world.visitor()
+    await lise.sign_up("lise")
+    everything = ["profile:read", "profile:write", "activity:read", "users:read"]
+    secrets = []
+    for scopes in (everything, ["profile:read"], []):
+        made = await send(lise, "POST", KEYS, {"name": "Report", "scopes": scopes})
+        secrets.append({"x-api-key": made.get("secret", "")})
+    await send(program, "GET", "/api/users/me", **secrets[0])
+    await send(program, "PATCH", "/api/users/me", {"name": "Lise M."}, **secrets[0])
+    await send(program, "PATCH", "/api/users/me", {"email": "lise@example.org"}, **secrets[0])
+    for path in ("/api/users", "/api/users/me/activity", KEYS):
+        await send(program, "GET", path, **secrets[1])
+    own = (await send(lise, "GET", KEYS))["data"]
+    for key_id in (own[0]["id"], NOBODY):
+        await send(lise, "POST", f"{KEYS}/{key_id}/rotate", {"overlap_hours": 0})
+        await send(lise, "DELETE", f"{KEYS}/{key_id}")
 
 
 async def second_steps(world: World, send: Send) -> None:
@@ -478,7 +500,7 @@ async def test_what_is_not_described_is_refused(world: World, described: Describ
         else:
             user = await visitor.sign_up(f"member-{number}")
         good: dict[str, Any] = {"uid": f"new-{number}", "name": "New", "identifier": f"member-{number}"}
-        good |= {"email": "new@example.org", "credential": {}}
+        good |= {"email": "new@example.org", "credential": {}, "scopes": ["profile:read"]}
         if operation.path in LINKS:
             good["token"] = await live_token(world, LINKS[operation.path], user["id"])
         # Whoever has a password needs it to choose another; whoever has none, not.

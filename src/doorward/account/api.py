@@ -8,7 +8,7 @@ from starlette.responses import Response
 from doorward.account.service import ADMIN, Account
 from doorward.kernel.errors import FieldError, Forbidden, Invalid, NotFound
 from doorward.kernel.msgid import msgid
-from doorward.sessions import SessionCookies, session_of
+from doorward.sessions import Session, SessionCookies, session_of
 from doorward.users import LEAVING_DAYS, Directory, Schema, User, Viewer
 from doorward.web.gate import Gate
 from doorward.web.routing import JSON, Access, Answer, Call, JsonSchema, Operation, json_response, no_content
@@ -86,6 +86,7 @@ class UsersApi:
                 "Users",
                 answers={200: Answer("One page", self.schema.json_schema("page")), **problems(400, 401)},
                 parameters=_LIST_PARAMETERS,
+                scopes=("users:read",),
             ),
             Operation(
                 "GET",
@@ -95,6 +96,7 @@ class UsersApi:
                 "Yourself",
                 "Users",
                 answers={200: user, **problems(401)},
+                scopes=("profile:read",),
             ),
             *(
                 Operation(
@@ -109,6 +111,7 @@ class UsersApi:
                     self.schema.body_limit,
                     written,
                     description=merge,
+                    scopes=("profile:write",),
                 )
                 for method in ("PATCH", "PUT")
             ),
@@ -155,6 +158,7 @@ class UsersApi:
                 "Users",
                 answers={200: user, **problems(401, 404)},
                 parameters=(_ID,),
+                scopes=("users:read",),
             ),
             *(
                 Operation(
@@ -170,6 +174,7 @@ class UsersApi:
                     others_written,
                     (_ID,),
                     merge,
+                    scopes=("users:write", "profile:write"),
                 )
                 for method in ("PATCH", "PUT")
             ),
@@ -282,9 +287,14 @@ class UsersApi:
         return self.cookies.detach(no_content()) if user_id == session.user_id else no_content()
 
     def _answer(self, call: Call, user: User) -> Response:
-        session = call.signed_in
-        viewer: Viewer = "admin" if ADMIN in session.roles else "self" if user.id == session.user_id else "member"
-        return json_response(self.schema.visible(user, viewer))
+        return json_response(self.schema.visible(user, _viewer(session_of(call), user.id)))
+
+
+def _viewer(session: Session, user_id: str) -> Viewer:
+    """As whom the caller reads; a key that may only write is shown of others what every member is."""
+    if ADMIN in session.roles and (session.scopes is None or "users:read" in session.scopes):
+        return "admin"
+    return "self" if user_id == session.user_id else "member"
 
 
 def read_limit(text: str | None) -> int:

@@ -53,10 +53,21 @@ class Account:
         Raises Forbidden on somebody else's, Invalid naming every bad field, NotFound, and for an address what
         `Contacts.update` raises; then nothing has changed.
         """
-        await check_owner(self.refusals, session, user_id, caller, "update")
-        writer: Writer = "admin" if ADMIN in session.roles else "user"
+        writer = await self._writer(session, user_id, caller)
         asked = self.users.validate_update(body, writer, user_id)
+        if session.scopes is not None and "email" in asked.core:
+            session.require_fresh(self.clock.now())  # no key is: an address is a way into the account
         return await self.contacts.update(session, user_id, asked, caller)
+
+    async def _writer(self, session: Session, user_id: str, caller: Caller) -> Writer:
+        """As whom the caller writes: an API key writes its owner's record as they do, and anybody's as an app does."""
+        scopes, is_own = session.scopes, user_id == session.user_id
+        as_app = scopes is not None and "users:write" in scopes and not (is_own and "profile:write" in scopes)
+        may_others = ADMIN in session.roles and (scopes is None or as_app)
+        await check_owner(self.refusals, session, user_id, caller, "update", also_admin=may_others)
+        if as_app:
+            return "app"
+        return "admin" if ADMIN in session.roles and scopes is None else "user"
 
     async def delete(self, session: Session, user_id: str, password: str | None, caller: Caller) -> None:
         """Erase somebody else at once, as an administrator; oneself in 14 days, see `Leaving`.

@@ -79,6 +79,16 @@ class SecurityNotices:
         """One of them was used; so many are left."""
         yield from self._tell(user, "recovery_code_used", {"left": left, "device": device}, now)
 
+    # Keys for programs ------------------------------------------------------------------------------------------
+
+    def api_key_created(self, user: User, label: str, device: str, now: Instant) -> Work[None]:
+        """There is a new API key. `label`: what its owner calls it."""
+        yield from self._tell(user, "api_key_created", {"label": label, "device": device}, now)
+
+    def api_key_rotated(self, user: User, label: str, device: str, now: Instant) -> Work[None]:
+        """An API key has a new secret."""
+        yield from self._tell(user, "api_key_rotated", {"label": label, "device": device}, now)
+
     # Not me -----------------------------------------------------------------------------------------------------
 
     def link(self, user: User, what: str, now: Instant, device: str = "", kind: str = "") -> Work[str]:

@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "admin": "Make a link for an administrator.",
     "db": "Bring the database up to date.",
     "key": "List keys, and replace the one that seals secrets.",
+    "apikey": "Make, list and end API keys.",
     "mail": "Preview, test, list and retry messages.",
     "audit": "Read and verify the audit trail.",
 }

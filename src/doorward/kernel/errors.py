@@ -6,6 +6,7 @@ Problem
 ├── NotSignedIn           401  no session, or one that has ended
 ├── InvalidCredentials    401  one answer for every failed sign-in; the reason stays private
 ├── Forbidden             403  signed in, but not allowed
+│   └── InsufficientScope 403  an API key that is not meant for that (RFC 6750)
 ├── ReauthenticationNeeded 403  allowed after a fresh authentication (RFC 9470)
 ├── PasswordChangeRequired 403 the right password, but one that others know
 ├── CsrfRefused           403  the request did not prove that our own page sent it
@@ -137,6 +138,28 @@ class Forbidden(Problem):
     """Signed in, but not allowed."""
 
     status, code, title = 403, "forbidden", "You are not allowed to do that"
+
+
+class InsufficientScope(Forbidden):
+    """An API key whose scopes do not reach so far (RFC 6750 §3.1)."""
+
+    code, title = "insufficient_scope", "This API key is not meant for that"
+
+    def __init__(self, scopes: Sequence[str]) -> None:
+        """`scopes`: any of them would do; empty: no key may ever do it."""
+        self.scopes = tuple(scopes)
+        super().__init__(reason="scope of the key")
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """The scopes that would do."""
+        return {"scopes": list(self.scopes)}
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """RFC 6750 §3."""
+        wanted = f', scope="{" ".join(self.scopes)}"' if self.scopes else ""
+        return {"WWW-Authenticate": f'Bearer error="insufficient_scope"{wanted}'}
 
 
 class ReauthenticationNeeded(Problem):

@@ -73,7 +73,7 @@ class SessionCache:
         for kind, subject in revocations:
             if kind == "session":
                 self.drop_session(subject)
-            else:
+            elif kind == "user":
                 self.drop_user(subject)
 
     def clear(self) -> None:

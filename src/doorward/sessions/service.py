@@ -372,7 +372,11 @@ class Sessions:
                 yield from self._audit_end(session_id, user_id, end.caller, end.why, end.actor_id)
         yield from self._revoke("user", user_id, now)
 
-    def _revoke(self, kind: Literal["session", "user"], subject: str, now: Instant) -> Work[None]:
+    def revoke_token(self, token_id: str, now: Instant) -> Work[None]:
+        """Tell whoever follows the revocations that something that is no session has ended, such as an API key."""
+        yield from self._revoke("token", token_id, now)
+
+    def _revoke(self, kind: Literal["session", "user", "token"], subject: str, now: Instant) -> Work[None]:
         # Our own cache hears of it with the commit, the others by the feed.
         yield from store.insert_revocation(kind, subject, now, partial(self.cache.drop, ((kind, subject),)))
 

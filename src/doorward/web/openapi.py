@@ -40,6 +40,12 @@ def describe_api(
             "securitySchemes": {
                 "cookie": {"type": "apiKey", "in": "cookie", "name": session_cookie},
                 "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-API-Key",
+                    "description": "An API key with one of the scopes named; `Authorization: Bearer` takes it, too.",
+                },
             },
         },
     }
@@ -50,7 +56,7 @@ def _describe(operation: Operation) -> dict[str, Any]:
         "operationId": _operation_id(operation),
         "summary": operation.summary,
         "tags": [operation.tag],
-        "security": list(_SECURITY[operation.access]),
+        "security": [*_SECURITY[operation.access], *({"key": [scope]} for scope in operation.scopes)],
         "responses": {str(status): _answer(answer) for status, answer in sorted(_answers(operation).items())},
     }
     if operation.description:
@@ -71,6 +77,8 @@ def _answers(operation: Operation) -> Mapping[int, Answer]:
         implied |= {401, 403, 503}  # an unusable Authorization header; a program's token in a browser
     if operation.method not in {"GET", "HEAD"}:
         implied |= {403, 503}
+    if operation.scopes:
+        implied.add(429)
     if operation.reads is not None:
         implied |= {400, 413, 415}
     return {**problems(*sorted(implied)), **operation.answers}

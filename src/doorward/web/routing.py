@@ -64,7 +64,12 @@ class SignedIn(Protocol):
 
     @property
     def transport(self) -> str:
-        """How the session travels: cookie or bearer."""
+        """How the session travels: cookie or bearer; key, where it is none but an API key."""
+        ...
+
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """What it may do, where it is an API key; None: all that its user may."""
         ...
 
     @property
@@ -162,6 +167,7 @@ class Operation:
     description: str = ""
     again: Again | None = None  # shows the form anew with what was wrong beside its field
     session: bool = False  # may give a browser a session, a new one or one with a new secret
+    scopes: tuple[str, ...] = ()  # any of them lets an API key in; empty: none may
     claimant: bool = False  # starts or recovers an account or a session: any present one lends no authority
 
     @property

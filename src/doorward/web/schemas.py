@@ -39,9 +39,14 @@ _PROBLEM = record(
         },
         "retry_after": {"type": "integer", "description": "Seconds."},
         "max_age": {"type": "integer", "description": "Seconds an authentication may be old."},
+        "scopes": {
+            "type": "array",
+            "items": STRING,
+            "description": "Any of them would do for an API key; empty: none would.",
+        },
         "acr_values": {"type": "string", "description": "The level an authentication has to reach: aal1, aal2."},
     },
-    optional=("errors", "retry_after", "max_age", "acr_values"),
+    optional=("errors", "retry_after", "max_age", "scopes", "acr_values"),
 )
 PROBLEM: JsonSchema = {
     **_PROBLEM,
