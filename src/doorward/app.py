@@ -146,6 +146,7 @@ from doorward.web.cookies import Cookies
 from doorward.web.csrf import Csrf
 from doorward.web.front import Front, Lane
 from doorward.web.gate import Gate
+from doorward.web.idempotency import Idempotency
 from doorward.web.openapi import describe_api
 from doorward.web.origins import Site
 from doorward.web.pages import Pages
@@ -214,6 +215,7 @@ class Services:
     setup: Setup
     importer: Importer
     csrf: Csrf
+    idempotency: Idempotency
     places: Places
 
 
@@ -411,6 +413,7 @@ def wire(  # noqa: PLR0915  the one place where everything meets
         setup=Setup(db, clock, users, sign_up, audit),
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
+        idempotency=Idempotency(db, clock, sealer),
         places=places,
     )
 
@@ -594,6 +597,7 @@ def front(services: Services) -> Front:
     gate = Gate(
         site, Cookies(site.secure), services.csrf, pages, partial(find_session, services), services.clock,
         services.sessions.keep_form, services.api_keys.find, services.api_keys.note_leak,
+        services.idempotency.once,
     )  # fmt: skip
     rooms = operations(services, gate, site)
     lanes: dict[str, Lane] = {
@@ -727,6 +731,7 @@ async def _purge(services: Services) -> None:
     await services.confirmations.purge()
     await services.delivery.purge()
     await services.durable.purge()
+    await services.idempotency.purge()
 
 
 async def repeat(seconds: float, name: str, chore: Callable[[], Awaitable[object]]) -> None:

@@ -28,7 +28,7 @@ from tests.support.software_authenticator import SoftwareAuthenticator
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 NEW = "another quite different phrase"
-RARE = {"503", "429", "409"}  # each has tests of its own
+RARE = {"503", "429", "422", "409"}  # each has tests of its own
 KEYS = "/api/users/me/keys"
 LINKS: Mapping[str, Purpose] = {"/api/invitations/accept": "invitation", "/api/recovery/complete": "password"}
 
@@ -183,7 +183,8 @@ async def accepted(world: World, described: Described) -> None:
     ada, eve, program = world.visitor(), world.visitor(), world.visitor()
 
     async def send(visitor: Visitor, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        answer = described.check(await visitor.send(method, path, body, headers=headers))
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = described.check(await visitor.send(method, path, body, headers=named))
         if body is not None and answer.status_code < 300:
             described.check_body(method, path, body)
         return answer.json() if "json" in answer.headers.get("content-type", "") else None
@@ -199,6 +200,7 @@ async def accepted(world: World, described: Described) -> None:
     await send(ada, "PATCH", "/api/users/me", {"name": "Ada L.", "email": None, "dob": None})
     await send(ada, "PUT", f"/api/users/{user['id']}", {"id": user["id"], "exercise": []})
     await send(ada, "PUT", "/api/users/me", {"motto": "off"})
+    await conditions(send, ada, user["id"])
     await contacts(world, send, ada, eve, user["id"])
     await send(ada, "PATCH", f"/api/users/{user['id']}", {"secret": None})
     await send(ada, "POST", "/api/users/me/export")
@@ -231,6 +233,17 @@ async def accepted(world: World, described: Described) -> None:
     await api_keys(world, send)
     await second_steps(world, send)
     await deletions(world, send, ada, eve, user["id"], other["id"])
+
+
+async def conditions(send: Send, ada: Visitor, user_id: str) -> None:
+    """Changes meant for another version, and one that comes twice."""
+    for method in ("PATCH", "PUT"):
+        for path in ("/api/users/me", f"/api/users/{user_id}"):
+            await send(ada, method, path, {"motto": "x"}, if_match='"0"')
+    for path in ("/api/users/me", f"/api/users/{user_id}"):
+        await send(ada, "DELETE", path, {"password": PASSWORD}, if_match='"0"')
+    for motto in ("once", "once", "twice"):
+        await send(ada, "PATCH", "/api/users/me", {"motto": motto}, idempotency_key="k1")
 
 
 async def looks(send: Send, ada: Visitor, eve: Visitor, user_id: str) -> None:

@@ -13,8 +13,10 @@ Problem
 ├── NotFound              404
 ├── MethodNotAllowed      405
 ├── Conflict              409
+├── PreconditionFailed    412  somebody has changed it since (RFC 9110)
 ├── TooLarge              413
 ├── UnsupportedMediaType  415
+├── KeyUsedOtherwise      422  an Idempotency-Key that came with another request
 ├── RateLimited           429  with Retry-After
 └── Unavailable           503  with Retry-After
 
@@ -236,6 +238,12 @@ class Conflict(Problem):
     status, code, title = 409, "conflict", "That does not fit the present state"
 
 
+class PreconditionFailed(Problem):
+    """What If-Match names is not what there is (RFC 9110 §13.1.1)."""
+
+    status, code, title = 412, "precondition_failed", "Somebody has changed this since you read it"
+
+
 class TooLarge(Problem):
     """The body is larger than this route reads."""
 
@@ -246,6 +254,12 @@ class UnsupportedMediaType(Problem):
     """The body is of a type this route does not read."""
 
     status, code, title = 415, "unsupported_media_type", "Send this as application/json"
+
+
+class KeyUsedOtherwise(Problem):
+    """An Idempotency-Key that came with another request before."""
+
+    status, code, title = 422, "key_used_otherwise", "This Idempotency-Key came with another request before"
 
 
 class _Later(Problem):

@@ -6,9 +6,11 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -37,6 +39,7 @@ from doorward.kernel.msgid import msgid
 from doorward.kernel.secret import is_secret
 from doorward.ports import Clock
 from doorward.sql import purpose_of
+from doorward.web import idempotency
 from doorward.web.cookies import FORM_SECONDS, PREFERENCE_SECONDS, VISIT_SECONDS, Cookies
 from doorward.web.csrf import FIELD, HEADER, STALE, Csrf, sent_by_browser
 from doorward.web.forms import FormField
@@ -57,6 +60,7 @@ _SHOWN_IN_FORM = (Invalid, InvalidCredentials, RateLimited, CsrfRefused, Unavail
 Present = Callable[[str, str], Awaitable[SignedIn | None]]  # (transport, secret) -> live session
 FindKey = Callable[[str, Caller], Awaitable[SignedIn | None]]  # (API key, who sends it) -> what it stands for
 NoteLeak = Callable[[str, Caller], Awaitable[None]]  # an API key that was sent in an address
+Once = Callable[[str, str, bytes, Callable[[], Awaitable[Response]]], Awaitable[Response]]  # see Idempotency.once
 Keep = Callable[[str, str, bytes], Awaitable[None]]  # (session id, path, sealed fields) -> kept for a while
 CONTINUE_PAGE = "/confirm/continue"
 KEY_HEADER = "x-api-key"
@@ -89,6 +93,7 @@ class Gate:
     keep_form: Keep = keep_nothing
     find_key: FindKey = no_key
     note_leak: NoteLeak = note_nothing
+    once: Once | None = None
 
     async def handle(
         self, operation: Operation, request: Request, caller: Caller, refusal: Problem | None = None
@@ -114,7 +119,7 @@ class Gate:
             _check_access(operation, call.session)
             if request.method not in SAFE:
                 self._check_csrf(operation, call, request.headers)
-            response = await operation.handler(call)
+            response = await self._carry_out(operation, call)
             self._check_session(operation, response)
         except Problem as problem:
             response = await self._refuse(operation, call, problem)
@@ -132,6 +137,15 @@ class Gate:
         if gives and not operation.session:
             message = f"{operation.method} {operation.path} gives a session and does not say so"
             raise RuntimeError(message)
+
+    async def _carry_out(self, operation: Operation, call: Call) -> Response:
+        given = call.request.headers.get(idempotency.HEADER)
+        if given is None or self.once is None or call.session is None or not operation.takes_idempotency_key:
+            return await operation.handler(call)
+        condition = call.request.headers.get("if-match", "")
+        url, body = call.request.url, msgspec.json.encode(call.body, order="deterministic")
+        request = b"\0".join((f"{operation.method} {url.path}?{url.query}\0{condition}".encode(), body))
+        return await self.once(call.session.id, given, request, partial(operation.handler, call))
 
     async def _check_address(self, call: Call) -> None:
         """Raise Malformed when an API key stands in the address (C48; ASVS 14.2.1)."""

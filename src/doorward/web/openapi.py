@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from doorward import __version__
-from doorward.web.routing import JSON, MERGE_PATCH, Access, Answer, Operation
+from doorward.web.routing import JSON, MERGE_PATCH, Access, Answer, JsonSchema, Operation
 from doorward.web.schemas import PROBLEM, problems
 
 _SECURITY: Mapping[Access, Sequence[Mapping[str, list[str]]]] = {
@@ -13,6 +13,14 @@ _SECURITY: Mapping[Access, Sequence[Mapping[str, list[str]]]] = {
     Access.OPTIONAL: ({}, {"cookie": []}, {"bearer": []}),
     Access.SIGNED_IN: ({"cookie": []}, {"bearer": []}),
     Access.ADMIN: ({"cookie": []}, {"bearer": []}),
+}
+
+_IDEMPOTENCY_KEY: JsonSchema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "Of your choice, new for each request: the same request with the same key is carried out once and "
+    "answered alike for a day.",
 }
 
 
@@ -61,8 +69,8 @@ def _describe(operation: Operation) -> dict[str, Any]:
     }
     if operation.description:
         described["description"] = operation.description
-    if operation.parameters:
-        described["parameters"] = list(operation.parameters)
+    if parameters := [*operation.parameters, *([_IDEMPOTENCY_KEY] if operation.takes_idempotency_key else ())]:
+        described["parameters"] = parameters
     if operation.reads == JSON:
         kinds = (JSON, MERGE_PATCH) if operation.method == "PATCH" else (JSON,)
         content = {kind: {"schema": operation.body_schema or {"type": "object"}} for kind in kinds}
@@ -77,6 +85,8 @@ def _answers(operation: Operation) -> Mapping[int, Answer]:
         implied |= {401, 403, 503}  # an unusable Authorization header; a program's token in a browser
     if operation.method not in {"GET", "HEAD"}:
         implied |= {403, 503}
+    if operation.takes_idempotency_key:
+        implied |= {409, 422}
     if operation.scopes:
         implied.add(429)
     if operation.reads is not None:

@@ -171,6 +171,15 @@ class Operation:
     claimant: bool = False  # starts or recovers an account or a session: any present one lends no authority
 
     @property
+    def takes_idempotency_key(self) -> bool:
+        """Whether an answer of it may be kept for a sender who is not sure that the request arrived.
+
+        None that gives a session: whoever has the old secret must not be given the new one again.
+        """
+        of_somebody = self.access in {Access.SIGNED_IN, Access.ADMIN} and not (self.session or self.claimant)
+        return self.method in {"POST", "PATCH"} and self.reads == JSON and of_somebody
+
+    @property
     def is_page(self) -> bool:
         """Whether it answers a person with HTML."""
         return not self.tag

@@ -71,8 +71,10 @@ _MEANING = {
     403: "Not allowed, or a fresh authentication is needed",
     404: "Nothing here for this caller",
     409: "Does not fit the present state",
+    412: "Somebody has changed it since: If-Match names another version",
     413: "Too large",
     415: "Wrong media type",
+    422: "This Idempotency-Key came with another request before",
     429: "Too many tries; see Retry-After",
     503: "A needed part is down or full; see Retry-After",
 }
