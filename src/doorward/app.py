@@ -29,6 +29,7 @@ from doorward.account import (
     Export,
     Exporting,
     Frame,
+    KeyPages,
     Leaving,
     Part,
     Phones,
@@ -53,6 +54,7 @@ from doorward.adapters.sms_gateway import GatewayMessenger
 from doorward.adapters.smtp import SmtpMailer
 from doorward.adapters.sqlite import SqliteDatabase
 from doorward.adapters.twilio import TwilioMessenger
+from doorward.apikeys import ApiKeys, KeysApi, export_keys
 from doorward.audit import AuditReader, AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import (
     RECOVERY,
@@ -145,6 +147,7 @@ from doorward.web.cookies import Cookies
 from doorward.web.csrf import Csrf
 from doorward.web.front import Front, Lane
 from doorward.web.gate import Gate
+from doorward.web.idempotency import Idempotency
 from doorward.web.openapi import describe_api
 from doorward.web.origins import Site
 from doorward.web.pages import Pages
@@ -215,6 +218,7 @@ class Services:
     sign_in_by_email: SignInByEmail
     recovery: Recovery
     not_me: NotMe
+    api_keys: ApiKeys
     account: Account
     contacts: Contacts
     phones: Phones
@@ -225,6 +229,7 @@ class Services:
     setup: Setup
     importer: Importer
     csrf: Csrf
+    idempotency: Idempotency
     places: Places
 
 
@@ -250,7 +255,7 @@ async def open_services(
         yield wire(settings, db, hasher, sealer, clock or SystemClock(), places_of(settings, data))
 
 
-def wire(
+def wire(  # noqa: PLR0915  the one place where everything meets
     settings: Settings, db: Database, hasher: Argon2Hasher, sealer: KeyFileSealer, clock: Clock, places: Places
 ) -> Services:
     """Give every room what it needs."""
@@ -272,7 +277,10 @@ def wire(
     confirmations = Confirmations(db, clock, sealer, durable, refusals)
 
     def revoke(user_id: str, now: Instant, end: SessionsEnd | None) -> Work[None]:
-        return sessions.revoke_user(user_id, now, end)  # sessions lie above users, and are made after them
+        # Sessions and keys lie above users, and are made after them.
+        if end is not None:
+            yield from api_keys.end_all(user_id, end.caller, end.actor_id)
+        yield from sessions.revoke_user(user_id, now, end)
 
     schema = Schema(settings.fields, settings.users.read)
     reserved = reserved_keys(settings.signup.reserved_names)
@@ -290,11 +298,17 @@ def wire(
         factor_policy(settings), RelyingParty.at(site.public_url, settings.site.name, site.origins), challenges,
     )  # fmt: skip
     binding = Binding(db, clock, hasher, audit, users, factors, challenges, settings.site.name)
-    undo_since: Sequence[UndoSince] = (binding.remove_since,)  # a later room that opens accounts adds its own
     sessions = Sessions(
         db, clock, audit, refusals, PROFILES[settings.sessions.profile], factors, limits.known_device,
         csrf.token_for_session,
     )  # fmt: skip
+    api_keys = ApiKeys(
+        db, clock, audit, refusals, users, sessions, limiter, notices, outbox, limits.api_key, settings.apikeys.scopes
+    )
+    undo_since: Sequence[UndoSince] = (  # a later room that opens accounts adds its own
+        binding.remove_since,
+        api_keys.undo_since,
+    )
     passwords.fail_device = passwords.tries.fail_device = sessions.fail_device
     sessions.told_of_device = partial(_tell_of_device, notices, places)
     # Neither a new password nor the end of all sessions is outlived by what somebody else may have begun (C8, C9).
@@ -375,7 +389,19 @@ def wire(
         cool_off=cool_off,
         sign_in_by_email=sign_in_by_email,
         recovery=Recovery(
-            db, clock, users, passwords, notices, sessions, confirmations, outbox, sends, audit, factors, binding
+            db,
+            clock,
+            users,
+            passwords,
+            notices,
+            sessions,
+            confirmations,
+            outbox,
+            sends,
+            audit,
+            factors,
+            binding,
+            api_keys.end_all,
         ),
         not_me=NotMe(
             db,
@@ -391,6 +417,7 @@ def wire(
             undo_since,
             lambda user, caller, now: binding.remove_of_kind(user, RECOVERY, caller, now),
         ),
+        api_keys=api_keys,
         account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices, leaving),
         contacts=contacts,
         phones=phones,
@@ -401,6 +428,7 @@ def wire(
         setup=Setup(db, clock, users, sign_up, audit),
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
         csrf=csrf,
+        idempotency=Idempotency(db, clock, sealer),
         places=places,
     )
 
@@ -469,6 +497,7 @@ def exports() -> Sequence[Exporting]:
         Part("sessions.json", msgid("Where you are signed in"), export_sessions),
         Part("devices.json", msgid("Browsers that are known as yours: since when, and when last used"), export_devices),
         Part("authenticators.json", msgid("What you prove who you are with, without secrets"), export_authenticators),
+        Part("keys.json", msgid("Your API keys, without their secrets"), export_keys),
         Part("activity.json", msgid("What happened to your account: the newest 5,000 events"), export_activity),
         Part("messages.json", msgid("What was sent to you lately: kind and time, not the contents"), export_sent),
     )
@@ -581,6 +610,7 @@ class App:
                 repeat(PURGE_EVERY_SECONDS, "purge", partial(_purge, services)),
                 repeat(ERASE_EVERY_SECONDS, "erase", services.leaving.erase_due),
                 repeat(KEYS_EVERY_SECONDS, "keys", services.keys.follow),
+                repeat(PURGE_EVERY_SECONDS, "reminders", services.api_keys.remind),
                 repeat(PLACES_EVERY_SECONDS, "places", services.places.renew),
                 repeat(FOLLOW_SECONDS, "sealing", services.sealing.follow),
             ):
@@ -618,7 +648,8 @@ def front(services: Services) -> Front:
     )
     gate = Gate(
         site, Cookies(site.secure), services.csrf, pages, partial(find_session, services), services.clock,
-        services.sessions.keep_form,
+        services.sessions.keep_form, services.api_keys.find, services.api_keys.note_leak,
+        services.idempotency.once,
     )  # fmt: skip
     rooms = operations(services, gate, site)
     lanes: dict[str, Lane] = {
@@ -701,6 +732,8 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             ).operations(),
             *ContactRoutes(gate, services.contacts, services.phones, frame).operations(),
             *StepPages(gate, services.steps, cookies, frame).operations(),
+            *KeyPages(gate, services.api_keys, frame).operations(),
+            *KeysApi(gate, services.api_keys).operations(),
             *StepsApi(gate, services.steps, cookies).operations(),
             *ActivityRoutes(gate, services.activity, frame, not_me=True).operations(),
             *DataRoutes(gate, services.export, frame).operations(),
@@ -750,9 +783,11 @@ async def _purge(services: Services) -> None:
     await services.passwords.purge()
     await services.factors.purge()
     await services.cool_off.purge()
+    await services.api_keys.purge()
     await services.confirmations.purge()
     await services.delivery.purge()
     await services.durable.purge()
+    await services.idempotency.purge()
 
 
 async def repeat(seconds: float, name: str, chore: Callable[[], Awaitable[object]]) -> None:

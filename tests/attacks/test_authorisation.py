@@ -233,6 +233,7 @@ async def test_nobody_touches_somebody_else_by_any_verb(world: World) -> None:
     await set_up_app(world, ada)
     (bound,) = (await ada.get("/api/users/me/authenticators")).json()["data"]
     session = (await ada.get("/api/sessions/current")).json()["id"]
+    key = (await ada.post("/api/users/me/keys", {"name": "Mine", "scopes": ["profile:read"]})).json()
     before = await dump(world.services.db)
     for operation in route_table(world):
         if "{id}" not in operation.path or operation.method not in UNSAFE:
@@ -240,6 +241,8 @@ async def test_nobody_touches_somebody_else_by_any_verb(world: World) -> None:
         stolen = user["id"] if "/users/{id}" in operation.path else session
         if "/authenticators/{id}" in operation.path or "/security/{id}" in operation.path:
             stolen = bound["id"]
+        if "/keys/{id}" in operation.path:
+            stolen = key["id"]
         answers = [
             await (
                 eve.submit(path_of(operation, id=subject), {"label": "Mine"})

@@ -233,7 +233,13 @@ async def test_every_field_of_every_json_body_refuses_other_types(world: World) 
         good: dict[str, Any] = {"uid": "new", "name": "New", "password": PASSWORD, "identifier": "nobody"}
         good |= {"current_password": "not the current phrase", "new_password": "another phrase of mine"}
         good |= {"email": "new@example.org", "phone": "+4915123456789", "token": "A" * 43}
-        good |= {"kind": "totp", "code": "123456", "credential": {"id": "AAAA"}, "label": "Mine"}
+        good |= {
+            "kind": "totp",
+            "code": "123456",
+            "credential": {"id": "AAAA"},
+            "label": "Mine",
+            "scopes": ["profile:read"],
+        }
         base = {name: good[name] for name in (operation.body_schema or {}).get("required", ())}
         for field in fields:
             for value in VALUES:

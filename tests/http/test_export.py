@@ -24,6 +24,7 @@ ADDRESS, NUMBER = "ada@example.org", "+4915123456789"
 API, PAGE, TARGET = "/api/users/me/export", "/account/data", "/account/export"
 NAMES = [
     "README.txt", "profile.json", "contacts.json", "sessions.json", "devices.json", "authenticators.json",
+    "keys.json",
     "activity.json", "messages.json",
 ]  # fmt: skip
 CALLER = Caller("192.0.2.1")

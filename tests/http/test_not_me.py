@@ -47,6 +47,14 @@ TOLD: dict[str, tuple[Telling, dict[str, str | int]]] = {
         lambda world, user, now: world.services.notices.app_ended(user, "Notes", DEVICE, now),
         {"app": "Notes", "device": DEVICE},
     ),
+    "api_key_created": (
+        lambda world, user, now: world.services.notices.api_key_created(user, "Report", DEVICE, now),
+        {"label": "Report", "device": DEVICE},
+    ),
+    "api_key_rotated": (
+        lambda world, user, now: world.services.notices.api_key_rotated(user, "Report", DEVICE, now),
+        {"label": "Report", "device": DEVICE},
+    ),
     "password_changed": (
         lambda world, user, now: world.services.notices.changed(user, DEVICE, now),
         {"device": DEVICE},

@@ -31,7 +31,8 @@ from tests.support.software_authenticator import SoftwareAuthenticator
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 NEW = "another quite different phrase"
-RARE = {"503", "429", "409"}  # each has tests of its own
+RARE = {"503", "429", "422", "409"}  # each has tests of its own
+KEYS = "/api/users/me/keys"
 LINKS: Mapping[str, Purpose] = {"/api/invitations/accept": "invitation", "/api/recovery/complete": "password"}
 
 
@@ -192,7 +193,8 @@ async def accepted(world: World, described: Described) -> None:
     ada, eve, program = world.visitor(), world.visitor(), world.visitor()
 
     async def send(visitor: Visitor, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        answer = described.check(await visitor.send(method, path, body, headers=headers))
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = described.check(await visitor.send(method, path, body, headers=named))
         if body is not None and answer.status_code < 300:
             described.check_body(method, path, body)
         return answer.json() if "json" in answer.headers.get("content-type", "") else None
@@ -208,6 +210,7 @@ async def accepted(world: World, described: Described) -> None:
     await send(ada, "PATCH", "/api/users/me", {"name": "Ada L.", "email": None, "dob": None})
     await send(ada, "PUT", f"/api/users/{user['id']}", {"id": user["id"], "exercise": []})
     await send(ada, "PUT", "/api/users/me", {"motto": "off"})
+    await conditions(send, ada, user["id"])
     await contacts(world, send, ada, eve, user["id"])
     await send(ada, "PATCH", f"/api/users/{user['id']}", {"secret": None})
     await send(ada, "POST", "/api/users/me/export")
@@ -234,10 +237,8 @@ async def accepted(world: World, described: Described) -> None:
     await ada.learn_csrf()
     await ends(send, ada)
     await ada.sign_in("ada", NEW)
-    await recoveries(world, send)
-    await newcomers(world, send)
-    await authenticators(world, send)
-    await second_steps(world, send)
+    for chapter in (recoveries, newcomers, authenticators, api_keys, second_steps):
+        await chapter(world, send)
     await apps(world, described)
     await deletions(world, send, ada, eve, user["id"], other["id"])
 
@@ -271,6 +272,17 @@ async def apps(world: World, described: Described) -> None:
         assert not stream.done()
     world.services.apps.following.stop()  # a test client reads an answer to its end
     described.check(await stream)
+
+
+async def conditions(send: Send, ada: Visitor, user_id: str) -> None:
+    """Changes meant for another version, and one that comes twice."""
+    for method in ("PATCH", "PUT"):
+        for path in ("/api/users/me", f"/api/users/{user_id}"):
+            await send(ada, method, path, {"motto": "x"}, if_match='"0"')
+    for path in ("/api/users/me", f"/api/users/{user_id}"):
+        await send(ada, "DELETE", path, {"password": PASSWORD}, if_match='"0"')
+    for motto in ("once", "once", "twice"):
+        await send(ada, "PATCH", "/api/users/me", {"motto": motto}, idempotency_key="k1")
 
 
 async def looks(send: Send, ada: Visitor, eve: Visitor, user_id: str) -> None:
@@ -366,6 +378,26 @@ async def authenticators(world: World, send: Send) -> None:
     options = await send(browser, "POST", "/api/sessions/passkey/options", {})
     await send(browser, "POST", "/api/sessions/passkey", {"credential": device.get(options, ORIGIN)})
     await send(mary, "DELETE", f"{OWN}/{own[0]['id']}")
+
+
+async def api_keys(world: World, send: Send) -> None:
+    """Keys for programs: made, used, replaced and ended."""
+    lise, program = world.visitor(), world.visitor()
+    await lise.sign_up("lise")
+    everything = ["profile:read", "profile:write", "activity:read", "users:read"]
+    secrets = []
+    for scopes in (everything, ["profile:read"], []):
+        made = await send(lise, "POST", KEYS, {"name": "Report", "scopes": scopes})
+        secrets.append({"x-api-key": made.get("secret", "")})
+    await send(program, "GET", "/api/users/me", **secrets[0])
+    await send(program, "PATCH", "/api/users/me", {"name": "Lise M."}, **secrets[0])
+    await send(program, "PATCH", "/api/users/me", {"email": "lise@example.org"}, **secrets[0])
+    for path in ("/api/users", "/api/users/me/activity", KEYS):
+        await send(program, "GET", path, **secrets[1])
+    own = (await send(lise, "GET", KEYS))["data"]
+    for key_id in (own[0]["id"], NOBODY):
+        await send(lise, "POST", f"{KEYS}/{key_id}/rotate", {"overlap_hours": 0})
+        await send(lise, "DELETE", f"{KEYS}/{key_id}")
 
 
 async def second_steps(world: World, send: Send) -> None:
@@ -520,7 +552,7 @@ async def test_what_is_not_described_is_refused(world: World, described: Describ
         else:
             user = await visitor.sign_up(f"member-{number}")
         good: dict[str, Any] = {"uid": f"new-{number}", "name": "New", "identifier": f"member-{number}"}
-        good |= {"email": "new@example.org", "credential": {}}
+        good |= {"email": "new@example.org", "credential": {}, "scopes": ["profile:read"]}
         if operation.path in LINKS:
             good["token"] = await live_token(world, LINKS[operation.path], user["id"])
         # Whoever has a password needs it to choose another; whoever has none, not.

@@ -346,6 +346,24 @@ def test_the_signing_key_is_listed_without_its_private_half() -> None:
     assert (key["alg"], key["signs"], set(key)) == ("ES256", True, {"kid", "alg", "signs", "from", "until"})
 
 
+def test_a_key_for_programs_is_made_listed_and_ended(place: Path) -> None:
+    add("ada")
+    right("user", "set-role", "ada", "admin")
+    made = answer("apikey", "create", "ada", "--name", "Report", "--scope", "users:write", "--network", "192.0.2.0/24")
+    assert made["secret"].startswith("dw_")
+    assert (made["scopes"], made["networks"], made["per_minute"]) == (["users:write"], ["192.0.2.0/24"], None)
+    shown = right("apikey", "create", "ada", "--name", "Other", "--scope", "profile:read", "--days", "7").stdout
+    assert "shown only this once" in shown
+    listed = answer("apikey", "list", "--user", "ada")
+    assert [row["name"] for row in listed] == ["Other", "Report"]
+    assert made["secret"] not in json.dumps(answer("apikey", "list"))
+    right("apikey", "revoke", made["id"])
+    assert [row["name"] for row in answer("apikey", "list")] == ["Other"]
+    assert run("apikey", "revoke", made["id"]).exit_code == 1
+    assert run("apikey", "create", "ada", "--name", "x", "--scope", "nothing").exit_code == 1
+    assert made["secret"].encode() not in (place / "doorward-data/doorward.db").read_bytes()
+
+
 def test_the_database_is_brought_up_to_date() -> None:
     assert right("db", "upgrade").stdout.startswith("The database is at schema 0")
     assert right("db", "upgrade").stdout.startswith("The database is at schema 0")

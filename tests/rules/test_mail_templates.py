@@ -26,7 +26,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 # What an owner is told of, and what must not teach them to sign in from a mail (C28).
 WITH_A_WAY_BACK = (
     "password_changed", "phone_changed", "new_device", "factor_added", "factor_removed", "factor_failed",
-    "factors_reset", "recovery_codes_made", "recovery_code_used", "app_ended",
+    "factors_reset", "recovery_codes_made", "recovery_code_used", "app_ended", "api_key_created", "api_key_rotated",
 )  # fmt: skip
 NOTICES = (*WITH_A_WAY_BACK, "email_changed", "many_failures", "account_reported", "account_leaving", "account_erased")
 # GSM 03.38, the basic table: a text message of other letters holds 70 of them, not 160.

@@ -10,8 +10,10 @@ from doorward.account.activity import Happening, entries
 from doorward.account.activity_words import words_of
 from doorward.account.contacts import EmailState, Pending
 from doorward.account.frame import NoWayBack
+from doorward.account.key_routes import key_fields, scope_fields
 from doorward.account.phones import PhoneState
 from doorward.account.steps import Overview
+from doorward.apikeys import OWN_SCOPES, ApiKey
 from doorward.app import exports
 from doorward.authenticators import AppOffer, Bound, PasswordPolicy, code_field
 from doorward.authenticators.qr import qr_svg
@@ -216,6 +218,12 @@ RECOVERY_FIELDS = [
     FormField("kept", "Or: I have kept them", "checkbox"),
 ]
 
+API_KEY = ApiKey(
+    "k1", "u1", "Nightly report of the warehouse", "dw_a1B2c3", ("profile:read", "users:read"),
+    ("192.0.2.0/24", "2001:db8:85a3::8a2e:370:0/112"), 60, NOW - DAY, NOW + 89 * DAY, NOW - MINUTE, "192.0.2.7",
+    NOW + DAY,
+)  # fmt: skip
+
 
 def bound(key: str, kind: str, label: str, *, used: bool = True) -> Bound:
     """Something that a user has."""
@@ -357,6 +365,12 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
        for state in ("live", *STATES)},
     "security": ("security.html", "/account/security", True, SECURITY),
     "security-nothing": ("security.html", "/account/security", True, NO_SECURITY),
+    "keys": ("keys.html", "/account/keys", True, {
+        "fields": key_fields({}, 600), "scopes": scope_fields({}, list(OWN_SCOPES.values())),
+        "keys": [(API_KEY, False, True), (replace(API_KEY, id="k2", last_used_at=None, networks=()), True, False)]}),
+    "keys-none": ("keys.html", "/account/keys", True, {
+        "fields": key_fields({}, 600), "scopes": scope_fields({}, list(OWN_SCOPES.values())), "keys": []}),
+    "key-made": ("key_made.html", "/account/keys", True, {"key": API_KEY, "secret": "dw_" + "a1B2" * 12 + "9"}),
     "app": ("app.html", "/account/security/app", True, {"fields": [code_field("totp")], "offer": APP, "qr": QR}),
     "app-wrong": ("app.html", "/account/security/app/confirm", True, {
         "fields": [replace(code_field("totp"), error=OFF_THE_CLOCK)], "errors": [("code", OFF_THE_CLOCK)],

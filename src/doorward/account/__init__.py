@@ -8,6 +8,7 @@ from doorward.account.contacts import Contacts
 from doorward.account.data_routes import DataRoutes
 from doorward.account.export import Export, Exporting, Part, export_sent
 from doorward.account.frame import Frame
+from doorward.account.key_routes import KeyPages
 from doorward.account.leaving import Leaving
 from doorward.account.phones import Phones
 from doorward.account.routes import AccountRoutes
@@ -27,6 +28,7 @@ __all__ = [
     "Export",
     "Exporting",
     "Frame",
+    "KeyPages",
     "Leaving",
     "Part",
     "Phones",

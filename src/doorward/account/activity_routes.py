@@ -80,6 +80,7 @@ class ActivityRoutes:
                 "Users",
                 answers={200: Answer("One page, newest first", _LIST), **problems(400, 401)},
                 parameters=PAGING,
+                scopes=("activity:read",),
                 description=f"The events of the last {DAYS} days that are about you.",
             ),
             Operation("GET", "/account/activity", self.get_page, Access.SIGNED_IN, "Activity"),

@@ -122,6 +122,7 @@ def _signed_in(facts: _Facts) -> Words:
 _FAILED: Final = Words(msgid("Somebody tried to sign in and failed"), "warning")
 _FAILED_ACTIONS: Final[Mapping[str, Words]] = {
     "code": Words(msgid("Somebody entered a wrong code"), "warning"),
+    "api key": Words(msgid("An API key of yours was refused"), "warning", is_notable=True),
     "factor": Words(  # nobody gets there who has not passed the first
         msgid("Somebody failed at your second step"), "warning", weight=Weight.CHIEF, is_notable=True
     ),
@@ -144,7 +145,16 @@ _FAILED_REASONS: Final[Mapping[str, Words]] = {
 _FAILED_PASSKEY: Final = Words(msgid("Somebody tried a passkey that did not work"), "warning")
 
 
+_KEY_IN_ADDRESS: Final = Words(
+    msgid("An API key of yours was sent in an address, where others may read it: replace it"),
+    "warning",
+    is_notable=True,
+)
+
+
 def _failed(facts: _Facts) -> Words:
+    if facts.text("action") == "api key" and facts.text("reason") == "in an address":
+        return _KEY_IN_ADDRESS
     if facts.text("action") == "factor" and facts.text("kind") == "passkey":  # perhaps the only thing that was shown
         return _FAILED_PASSKEY
     by_reason = _FAILED_REASONS.get(facts.text("reason"), _FAILED)
@@ -182,7 +192,26 @@ _FIRST_STEP: Final = Words(
 )
 
 
+_KEY: Final[Mapping[str, Words]] = {
+    "created": Words(
+        msgid("You made an API key"), "key", msgid("An administrator made an API key for you"), is_notable=True
+    ),
+    "rotated": Words(msgid("You gave an API key a new secret"), "key", is_notable=True),
+}
+_KEY_ENDED: Final = Words(
+    msgid("An API key ended"), "key", msgid("An administrator ended an API key of yours"), is_notable=True
+)
+
+
+def _removed(facts: _Facts) -> Words:
+    if facts.text("purpose") == "api key":
+        return _KEY_ENDED
+    return Words(msgid("A link or a code was removed"), "envelope")
+
+
 def _sent(facts: _Facts) -> Words:
+    if facts.text("purpose") == "api key" and facts.text("what") in _KEY:
+        return _KEY[facts.text("what")]
     if facts.text("purpose") == "next step":
         return _FIRST_STEP
     if facts.text("purpose") == "cool-off" and facts.text("what") in _COOL_OFF:
@@ -400,7 +429,7 @@ WORDS: Final[Mapping[str, Words | Callable[[_Facts], Words]]] = {
     Event.AUTHN_TOKEN_CREATED: _sent,
     Event.AUTHN_TOKEN_REVOKED: _called_off,
     Event.AUTHN_TOKEN_REUSE: _reused,
-    Event.AUTHN_TOKEN_DELETE: Words(msgid("A link or a code was removed"), "envelope"),
+    Event.AUTHN_TOKEN_DELETE: _removed,
     Event.AUTHZ_FAIL: Words(
         msgid("You tried something that you may not do"),
         "warning",

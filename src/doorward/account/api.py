@@ -8,8 +8,9 @@ from starlette.responses import Response
 from doorward.account.service import ADMIN, Account
 from doorward.kernel.errors import FieldError, Forbidden, Invalid, NotFound
 from doorward.kernel.msgid import msgid
-from doorward.sessions import SessionCookies, session_of
+from doorward.sessions import Session, SessionCookies, session_of
 from doorward.users import LEAVING_DAYS, Directory, Schema, User, Viewer
+from doorward.web.conditions import IF_MATCH, etag, read_if_match
 from doorward.web.gate import Gate
 from doorward.web.routing import JSON, Access, Answer, Call, JsonSchema, Operation, json_response, no_content
 from doorward.web.schemas import STRING, problems, record
@@ -68,13 +69,14 @@ class UsersApi:
     def operations(self) -> Sequence[Operation]:
         """Every operation under /api/users but sign-up and sign-in."""
         user = Answer("The user, as far as the caller may see", self.schema.json_schema("user"))
-        changes = self.schema.json_schema("update")
+        bodies = {"PATCH": self.schema.json_schema("patch"), "PUT": self.schema.json_schema("update")}
         reading = Access.OPTIONAL if self.directory_open == "public" else Access.SIGNED_IN
-        written = {200: user, **problems(400, 401, 403, 413, 415, 429, 503)}
+        written = {200: user, **problems(400, 401, 403, 412, 413, 415, 429, 503)}
         others_written = {**written, **problems(404)}
         merge = (
             "Fields that are absent stay as they are. `id` may be sent when it equals the path. Another `email` needs "
-            "an authentication of the last ten minutes and counts once it is proven: see POST /api/users/{id}/email."
+            "an authentication of the last ten minutes and counts once it is proven: see POST /api/users/{id}/email. "
+            'PATCH adds to a whole number that is sent as {"increment": 5}.'
         )
         return (
             Operation(
@@ -86,6 +88,7 @@ class UsersApi:
                 "Users",
                 answers={200: Answer("One page", self.schema.json_schema("page")), **problems(400, 401)},
                 parameters=_LIST_PARAMETERS,
+                scopes=("users:read",),
             ),
             Operation(
                 "GET",
@@ -95,6 +98,7 @@ class UsersApi:
                 "Yourself",
                 "Users",
                 answers={200: user, **problems(401)},
+                scopes=("profile:read",),
             ),
             *(
                 Operation(
@@ -105,10 +109,12 @@ class UsersApi:
                     "Change yourself",
                     "Users",
                     JSON,
-                    changes,
+                    bodies[method],
                     self.schema.body_limit,
                     written,
-                    description=merge,
+                    (IF_MATCH,),
+                    merge,
+                    scopes=("profile:write",),
                 )
                 for method in ("PATCH", "PUT")
             ),
@@ -123,8 +129,9 @@ class UsersApi:
                 _DELETE_BODY,
                 answers={
                     204: Answer(f"Deleted: out at once, erased after {LEAVING_DAYS} days"),
-                    **problems(401, 403, 409, 429),
+                    **problems(401, 403, 409, 412, 429),
                 },
+                parameters=(IF_MATCH,),
                 description=_ABOUT_OWN_END,
             ),
             Operation(
@@ -155,6 +162,7 @@ class UsersApi:
                 "Users",
                 answers={200: user, **problems(401, 404)},
                 parameters=(_ID,),
+                scopes=("users:read",),
             ),
             *(
                 Operation(
@@ -165,11 +173,12 @@ class UsersApi:
                     "Change a user",
                     "Users",
                     JSON,
-                    changes,
+                    bodies[method],
                     self.schema.body_limit,
                     others_written,
-                    (_ID,),
+                    (_ID, IF_MATCH),
                     merge,
+                    scopes=("users:write", "profile:write"),
                 )
                 for method in ("PATCH", "PUT")
             ),
@@ -182,8 +191,8 @@ class UsersApi:
                 "Users",
                 JSON,
                 _DELETE_BODY,
-                answers={204: Answer("Deleted"), **problems(401, 403, 404, 409, 429)},
-                parameters=(_ID,),
+                answers={204: Answer("Deleted"), **problems(401, 403, 404, 409, 412, 429)},
+                parameters=(_ID, IF_MATCH),
                 description=f"An administrator erases anybody else at once. Your own account: {_ABOUT_OWN_END}",
             ),
         )
@@ -208,7 +217,7 @@ class UsersApi:
             user = await self.account.users.find(call.path_id("id"))
             if user is None or user.status != "active":
                 raise NotFound
-            return json_response(self.schema.visible(user, "public"))
+            return json_response(self.schema.visible(user, "public"), headers=etag(user.version))
         if (
             self.directory_open == "off"
             and call.path_id("id") != call.session.user_id
@@ -224,14 +233,19 @@ class UsersApi:
 
     async def put_user(self, call: Call) -> Response:
         """Change a record; own, or anybody's for an administrator."""
-        return self._answer(
-            call, await self.account.update(session_of(call), call.path_id("id"), call.body, call.caller)
-        )
+        return await self._put(call, call.path_id("id"))
 
     async def put_me(self, call: Call) -> Response:
         """Change one's own record."""
-        session = session_of(call)
-        return self._answer(call, await self.account.update(session, session.user_id, call.body, call.caller))
+        return await self._put(call, session_of(call).user_id)
+
+    async def _put(self, call: Call, user_id: str) -> Response:
+        versions = read_if_match(call.request.headers)
+        by_patch = call.request.method == "PATCH"  # PUT may be repeated, and adds nothing
+        user = await self.account.update(
+            session_of(call), user_id, call.body, call.caller, versions, may_increment=by_patch
+        )
+        return self._answer(call, user)
 
     async def delete_user(self, call: Call) -> Response:
         """Delete a record."""
@@ -278,13 +292,19 @@ class UsersApi:
             unknown.append(FieldError("password", "wrong_type", msgid("This must be text")))
         if unknown:
             raise Invalid(unknown)
-        await self.account.delete(session, user_id, password, call.caller)
+        versions = read_if_match(call.request.headers)
+        await self.account.delete(session, user_id, password, call.caller, versions)
         return self.cookies.detach(no_content()) if user_id == session.user_id else no_content()
 
     def _answer(self, call: Call, user: User) -> Response:
-        session = call.signed_in
-        viewer: Viewer = "admin" if ADMIN in session.roles else "self" if user.id == session.user_id else "member"
-        return json_response(self.schema.visible(user, viewer))
+        return json_response(self.schema.visible(user, _viewer(session_of(call), user.id)), headers=etag(user.version))
+
+
+def _viewer(session: Session, user_id: str) -> Viewer:
+    """As whom the caller reads; a key that may only write is shown of others what every member is."""
+    if ADMIN in session.roles and (session.scopes is None or "users:read" in session.scopes):
+        return "admin"
+    return "self" if user_id == session.user_id else "member"
 
 
 def read_limit(text: str | None) -> int:

@@ -30,6 +30,7 @@ from doorward.ports import Clock, Database
 from doorward.sessions import Session, Sessions, describe
 from doorward.sql import Work
 from doorward.users import Changes, User, UsersService, contact_key
+from doorward.web.conditions import Versions
 
 PAGE: Final = "/account/email"
 _SIGN_IN: Final = "/sign-in?verified=1"
@@ -125,25 +126,29 @@ class Contacts:
             raise Conflict(_NO_MAIL, reason="no mail server")
         await self._change(session, user, asked, caller)
 
-    async def update(self, session: Session, user_id: str, asked: Changes, caller: Caller) -> User:
+    async def update(
+        self, session: Session, user_id: str, asked: Changes, caller: Caller, versions: Versions = None
+    ) -> User:
         """Write what was asked; of an address that has to be proven first, only the change begins. All or nothing.
 
-        Raises what `ask` raises, and Invalid for a handle that is taken.
+        Raises what `ask` and `UsersService.update` raise.
         """
         if "email" in asked.core:
             user = await self._find(user_id)
             if asked.core["email"] != user.email:
-                return await self._change(session, user, asked, caller)
-        return await self.users.update(user_id, _without_email(asked), session.user_id, caller)
+                return await self._change(session, user, asked, caller, versions)
+        return await self.users.update(user_id, _without_email(asked), session.user_id, caller, versions=versions)
 
-    async def _change(self, session: Session, user: User, asked: Changes, caller: Caller) -> User:
+    async def _change(
+        self, session: Session, user: User, asked: Changes, caller: Caller, versions: Versions = None
+    ) -> User:
         address = asked.core["email"]
         if address is None and self.required:
             raise Invalid([FieldError("email", "required", _NEEDED)])
         if address is not None and session.user_id == user.id and (error := self.rule(address)):
             raise Invalid([error])
         self._check_fresh(session, user)
-        write = partial(self.users.update, user.id, asked, session.user_id, caller)
+        write = partial(self.users.update, user.id, asked, session.user_id, caller, versions=versions)
         if address is None or not self.outbox.can_mail:
             return await write(adapt=partial(self._adapt, session, asked, user, caller))
         async with await self.sends.of_account(user.id, caller), await self.sends.mail("email", address, caller):
@@ -409,4 +414,4 @@ class Contacts:
 
 
 def _without_email(changes: Changes) -> Changes:
-    return Changes({name: value for name, value in changes.core.items() if name != "email"}, changes.fields)
+    return replace(changes, core={name: value for name, value in changes.core.items() if name != "email"})

@@ -32,6 +32,7 @@ NOTICES: Final[Mapping[str, str]] = {  # shown after a redirect; the query names
     "codes-on": msgid("Your recovery codes are set up. Those of before do not work any more."),
     "renamed": msgid("The new name is saved."),
     "removed-key": msgid("That is removed."),
+    "key-off": msgid("That key has ended."),
     "set-up": msgid("Your second step is set up. Other devices have been signed out."),
     "step-kept": msgid("Your second step stays. Choose a new password, too, if it was not you who asked."),
     "without": msgid("Your second step is off. Your password alone opens your account now."),

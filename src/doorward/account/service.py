@@ -17,6 +17,7 @@ from doorward.ports import Clock, Database
 from doorward.sessions import Session, Sessions, describe
 from doorward.sql import Work
 from doorward.users import User, UsersService, Writer
+from doorward.web.conditions import Versions
 
 __all__ = ["ADMIN", "CONFIRM_NEEDED", "CURRENT_NEEDED", "Account"]
 
@@ -47,28 +48,51 @@ class Account:
             raise NotFound
         return user
 
-    async def update(self, session: Session, user_id: str, body: Mapping[str, Any], caller: Caller) -> User:
+    async def update(
+        self, session: Session, user_id: str, body: Mapping[str, Any], caller: Caller,
+        versions: Versions = None, *, may_increment: bool = False,
+    ) -> User:  # fmt: skip
         """Change a record. Another e-mail address has to be proven first: until then the answer shows the old one.
 
-        Raises Forbidden on somebody else's, Invalid naming every bad field, NotFound, and for an address what
-        `Contacts.update` raises; then nothing has changed.
-        """
-        await check_owner(self.refusals, session, user_id, caller, "update")
-        writer: Writer = "admin" if ADMIN in session.roles else "user"
-        asked = self.users.validate_update(body, writer, user_id)
-        return await self.contacts.update(session, user_id, asked, caller)
+        `versions`: those that the change is meant for; `may_increment`: see `Schema.validate_update`.
 
-    async def delete(self, session: Session, user_id: str, password: str | None, caller: Caller) -> None:
+        Raises Forbidden on somebody else's, Invalid naming every bad field, NotFound, PreconditionFailed, and for an
+        address what `Contacts.update` raises; then nothing has changed.
+        """
+        writer = await self._writer(session, user_id, caller)
+        asked = self.users.validate_update(body, writer, user_id, may_increment=may_increment)
+        if session.scopes is not None and "email" in asked.core:
+            session.require_fresh(self.clock.now())  # no key is: an address is a way into the account
+        return await self.contacts.update(session, user_id, asked, caller, versions)
+
+    async def _writer(self, session: Session, user_id: str, caller: Caller) -> Writer:
+        """As whom the caller writes: an API key writes its owner's record as they do, and anybody's as an app does."""
+        scopes, is_own = session.scopes, user_id == session.user_id
+        as_app = scopes is not None and "users:write" in scopes and not (is_own and "profile:write" in scopes)
+        may_others = ADMIN in session.roles and (scopes is None or as_app)
+        await check_owner(self.refusals, session, user_id, caller, "update", also_admin=may_others)
+        if as_app:
+            return "app"
+        return "admin" if ADMIN in session.roles and scopes is None else "user"
+
+    async def delete(
+        self, session: Session, user_id: str, password: str | None, caller: Caller, versions: Versions = None
+    ) -> None:
         """Erase somebody else at once, as an administrator; oneself in 14 days, see `Leaving`.
 
         Both need a password given now or an authentication of the last ten minutes, and whoever has a second factor
         the latter. Raises ReauthenticationNeeded, InvalidCredentials, Forbidden, NotSignedIn, NotFound, Conflict (the
-        last administrator).
+        last administrator), PreconditionFailed (not one of `versions`).
         """
         await check_owner(self.refusals, session, user_id, caller, "delete")
         if session.has_factor:  # a password alone is not enough for them (C26)
             session.require_fresh(self.clock.now())
-        proven = await self._proven(session, password, caller)
+        shown = await self._proven(session, password, caller)
+
+        def proven() -> Work[None]:
+            yield from self.users.require_version(user_id, versions)
+            yield from shown()
+
         if user_id == session.user_id:
             await self.departures.leave(session, caller, proven)
             return

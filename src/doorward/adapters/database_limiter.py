@@ -13,7 +13,7 @@ from doorward.adapters.memory_limiter import MemoryLimiter
 from doorward.kernel.addresses import network_of
 from doorward.kernel.errors import RateLimited, Unavailable
 from doorward.kernel.instant import SECOND, Instant
-from doorward.kernel.limits import ActionLimit, Limits, Rate
+from doorward.kernel.limits import NO_RATES, ActionLimit, Limits, Rate
 from doorward.kernel.under_way import Full, UnderWay
 from doorward.ports import NOTHING, Admission, Clock, Database, Sealer
 from doorward.sql import Statement, Work
@@ -70,13 +70,15 @@ class DatabaseLimiter:
         self._local = MemoryLimiter(clock, limits)
         self._under_way = UnderWay()
 
-    async def admit(self, action: str, address: str, subjects: Mapping[str, str] = NOTHING) -> Admission:
+    async def admit(
+        self, action: str, address: str, subjects: Mapping[str, str] = NOTHING, own: Mapping[str, Rate] = NO_RATES
+    ) -> Admission:
         """Take a place in every bucket; see `ports.Limiter`.
 
         While the database is down, each process keeps the limits of an action by itself where limits.toml says so.
         """
         limit = self._actions[action]
-        places = self._places(action, network_of(address), subjects)
+        places = self._places(action, network_of(address), subjects, own)
 
         async def begin() -> bool:
             try:
@@ -93,7 +95,7 @@ class DatabaseLimiter:
 
         if await self._under_way.enter(places[0].key, begin):
             return _Admission(self, limit, places)
-        return await self._local.admit(action, address, subjects)
+        return await self._local.admit(action, address, subjects, own)
 
     async def end(self, places: tuple[_Place, ...], *, give_back: bool) -> None:
         """A try is over."""
@@ -110,13 +112,15 @@ class DatabaseLimiter:
         while await self._db.write(lambda: _purge(now)) == PURGE_AT_ONCE:
             pass
 
-    def _places(self, action: str, network: str, subjects: Mapping[str, str]) -> tuple[_Place, ...]:
+    def _places(
+        self, action: str, network: str, subjects: Mapping[str, str], own: Mapping[str, Rate]
+    ) -> tuple[_Place, ...]:
         limit = self._actions[action]
         return (
             _Place(self._key(action, "address", network), limit.per_address, "from this address"),
             *(
                 _Place(self._key(action, figure, subject), rate, f"for this {figure}")
-                for figure, subject, rate in limit.rates_of(subjects)
+                for figure, subject, rate in limit.rates_of(subjects, own)
             ),
             _Place(self._key(action, "everybody"), limit.everybody, "by everybody"),
         )

@@ -9,7 +9,7 @@ from typing import Self, TypeAlias
 from doorward.kernel.addresses import network_of
 from doorward.kernel.errors import RateLimited, Unavailable
 from doorward.kernel.instant import SECOND, Instant
-from doorward.kernel.limits import ActionLimit, Limits, Rate
+from doorward.kernel.limits import NO_RATES, ActionLimit, Limits, Rate
 from doorward.kernel.under_way import Full, UnderWay
 from doorward.ports import NOTHING, Admission, Clock
 
@@ -27,12 +27,14 @@ class MemoryLimiter:
         self._empty_at: OrderedDict[_Key, Instant] = OrderedDict()  # least lately filled first
         self._under_way = UnderWay()
 
-    async def admit(self, action: str, address: str, subjects: Mapping[str, str] = NOTHING) -> Admission:
+    async def admit(
+        self, action: str, address: str, subjects: Mapping[str, str] = NOTHING, own: Mapping[str, Rate] = NO_RATES
+    ) -> Admission:
         """Take a place in every bucket; see `ports.Limiter`."""
         limit = self._actions[action]
         network = network_of(address)
         rates: dict[_Key, Rate] = {(action, network): limit.per_address}
-        rates |= {(f"{action} {figure}", subject): rate for figure, subject, rate in limit.rates_of(subjects)}
+        rates |= {(f"{action} {figure}", subject): rate for figure, subject, rate in limit.rates_of(subjects, own)}
         rates[action, None] = limit.everybody
 
         async def begin() -> None:

@@ -85,6 +85,16 @@ class SecurityNotices:
         """What an app was given turned up twice: somebody may have copied it, so it counts no more."""
         yield from self._tell(user, "app_ended", {"app": app, "device": device}, now)
 
+    # Keys for programs ------------------------------------------------------------------------------------------
+
+    def api_key_created(self, user: User, label: str, device: str, now: Instant) -> Work[None]:
+        """There is a new API key. `label`: what its owner calls it."""
+        yield from self._tell(user, "api_key_created", {"label": label, "device": device}, now)
+
+    def api_key_rotated(self, user: User, label: str, device: str, now: Instant) -> Work[None]:
+        """An API key has a new secret."""
+        yield from self._tell(user, "api_key_rotated", {"label": label, "device": device}, now)
+
     # Not me -----------------------------------------------------------------------------------------------------
 
     def link(self, user: User, what: str, now: Instant, device: str = "", kind: str = "") -> Work[str]:

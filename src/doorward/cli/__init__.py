@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "token": "Look into tokens.",
     "db": "Bring the database up to date.",
     "key": "List keys, and replace the one that seals secrets.",
+    "apikey": "Make, list and end API keys.",
     "mail": "Preview, test, list and retry messages.",
     "audit": "Read and verify the audit trail.",
 }

@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from doorward.apikeys import check_scopes
 from doorward.config import mailing, outside
 from doorward.config.schema import Path
 from doorward.config.settings import Settings, is_loopback
@@ -35,6 +36,8 @@ def check_together(settings: Settings) -> Iterator[tuple[tuple[Path, ...], str]]
     yield from _check_tls(settings)
     yield from mailing.check_mail(settings)
     yield from outside.check_sms(settings)
+    for name, what in check_scopes(settings.apikeys.scopes):
+        yield (("apikeys", "scopes", name),), what
     for problem in check_declarations(settings.fields):
         place, _, what = problem.partition(": ")
         yield (("fields", *place.split(".")),), what

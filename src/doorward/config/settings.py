@@ -235,6 +235,19 @@ class Users(Section, frozen=True):
     read: Annotated[CoreRead, Meta(description="Who reads the fields every user has.")] = CoreRead()
 
 
+class ApiKeys(Section, frozen=True):
+    """Keys that users make for their programs."""
+
+    scopes: dict[
+        str,
+        Annotated[
+            str,
+            Meta(max_length=200, description='What a key with this scope may do in your apps, such as "orders:read" = '
+                 '"Read your orders"; besides [our own scopes](api-keys.md#scopes). Shown to whoever makes a key.'),
+        ],
+    ] = {}  # fmt: skip
+
+
 class Log(Section, frozen=True):
     """What is written to standard error."""
 
@@ -274,6 +287,7 @@ class Settings(Section, frozen=True):
     sessions: Sessions = Sessions()
     password: Password = Password()
     users: Users = Users()
+    apikeys: ApiKeys = ApiKeys()
     log: Log = Log()
     roles: Roles = ()
     fields: Fields = {}

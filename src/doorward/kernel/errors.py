@@ -6,18 +6,23 @@ Problem
 ├── NotSignedIn           401  no session, or one that has ended
 ├── InvalidCredentials    401  one answer for every failed sign-in; the reason stays private
 ├── Forbidden             403  signed in, but not allowed
+│   └── InsufficientScope 403  an API key that is not meant for that (RFC 6750)
 ├── ReauthenticationNeeded 403  allowed after a fresh authentication (RFC 9470)
 ├── PasswordChangeRequired 403 the right password, but one that others know
 ├── CsrfRefused           403  the request did not prove that our own page sent it
 ├── NotFound              404
 ├── MethodNotAllowed      405
 ├── Conflict              409
+├── PreconditionFailed    412  somebody has changed it since (RFC 9110)
 ├── TooLarge              413
 ├── UnsupportedMediaType  415
 ├── OAuthRefused          400  of OAuth's endpoints; `error` is its word (RFC 6749 §5.2)
 │   ├── ClientRefused     401  an app did not prove which it is
 │   ├── TokenRefused      401  an access token that does not count here (RFC 6750 §3.1)
 │   └── ScopeRefused      403  one that counts, but not for this
+
+
+├── KeyUsedOtherwise      422  an Idempotency-Key that came with another request
 ├── RateLimited           429  with Retry-After
 └── Unavailable           503  with Retry-After
 
@@ -143,6 +148,28 @@ class Forbidden(Problem):
     status, code, title = 403, "forbidden", "You are not allowed to do that"
 
 
+class InsufficientScope(Forbidden):
+    """An API key whose scopes do not reach so far (RFC 6750 §3.1)."""
+
+    code, title = "insufficient_scope", "This API key is not meant for that"
+
+    def __init__(self, scopes: Sequence[str]) -> None:
+        """`scopes`: any of them would do; empty: no key may ever do it."""
+        self.scopes = tuple(scopes)
+        super().__init__(reason="scope of the key")
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """The scopes that would do."""
+        return {"scopes": list(self.scopes)}
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """RFC 6750 §3."""
+        wanted = f', scope="{" ".join(self.scopes)}"' if self.scopes else ""
+        return {"WWW-Authenticate": f'Bearer error="insufficient_scope"{wanted}'}
+
+
 class ReauthenticationNeeded(Problem):
     """Allowed after a fresh authentication (RFC 9470)."""
 
@@ -217,6 +244,12 @@ class Conflict(Problem):
     status, code, title = 409, "conflict", "That does not fit the present state"
 
 
+class PreconditionFailed(Problem):
+    """What If-Match names is not what there is (RFC 9110 §13.1.1)."""
+
+    status, code, title = 412, "precondition_failed", "Somebody has changed this since you read it"
+
+
 class TooLarge(Problem):
     """The body is larger than this route reads."""
 
@@ -285,6 +318,12 @@ class ScopeRefused(OAuthRefused):
     def headers(self) -> Mapping[str, str]:
         """RFC 6750 §3."""
         return {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{self.scope}"'}
+
+
+class KeyUsedOtherwise(Problem):
+    """An Idempotency-Key that came with another request before."""
+
+    status, code, title = 422, "key_used_otherwise", "This Idempotency-Key came with another request before"
 
 
 class _Later(Problem):

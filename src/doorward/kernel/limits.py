@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias
 
 from doorward.kernel.instant import SECOND
 
@@ -47,6 +48,9 @@ class Rate:
         return self.period // self.count
 
 
+NO_RATES: Final[Mapping[str, Rate]] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class ActionLimit:
     """The limits of one action by address, by subject and for everybody. `shown` is a gettext msgid.
@@ -61,13 +65,18 @@ class ActionLimit:
     when_store_is_down: WhenDown
     per_subject: Mapping[str, Rate] = field(default_factory=dict)
 
-    def rates_of(self, subjects: Mapping[str, str]) -> tuple[tuple[str, str, Rate], ...]:
+    def rates_of(
+        self, subjects: Mapping[str, str], own: Mapping[str, Rate] = NO_RATES
+    ) -> tuple[tuple[str, str, Rate], ...]:
         """The buckets of what a try is about, as (figure, subject, rate).
 
-        `subjects`: subject kind (such as "recipient") -> who or what. Raises KeyError when one that is limited is not
-        named: a limit must not be forgotten.
+        `subjects`: subject kind (such as "recipient") -> who or what; `own`: figure -> the rate that this subject has
+        instead. Raises KeyError when one that is limited is not named: a limit must not be forgotten.
         """
-        return tuple((figure, subjects[figure.removesuffix(_DAILY)], rate) for figure, rate in self.per_subject.items())
+        return tuple(
+            (figure, subjects[figure.removesuffix(_DAILY)], own.get(figure, rate))
+            for figure, rate in self.per_subject.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +157,7 @@ class Limits:
     factor: ActionLimit
     passkey: ActionLimit
     recovery_codes: ActionLimit
+    api_key: ActionLimit
     notice: NoticeLimit
     account: AccountLimit
     known_device: DeviceLimit

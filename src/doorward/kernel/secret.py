@@ -35,11 +35,12 @@ _TEXTS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{REDACTED}",
     ),
     (re.compile(r"(?i)(cookie['\"]?\s{0,8}[=:])[^\r\n]+"), rf"\1 {REDACTED}"),  # a list of them
+    (re.compile(r"(?<![A-Za-z0-9])(?:dw[a-z]?_[0-9A-Za-z_-]{43,49}|whsec_[0-9A-Za-z+/=]{43,44})"), REDACTED),
     (re.compile(r"(?<![\w-])[A-Za-z0-9_-]{43}(?![\w-])"), REDACTED),  # 256 bits in base64url: every token of ours
 )
 
 # Every pattern needs one of these, most texts have none, and one search is five times faster than seven.
-_SUSPECT = re.compile(r"[$=:]|eyJ|(?i:basic|bearer|dpop)|[A-Za-z0-9_-]{43}")
+_SUSPECT = re.compile(r"[$=:]|eyJ|whsec_|(?i:basic|bearer|dpop)|[A-Za-z0-9_-]{43}")
 
 
 @lru_cache(1024)

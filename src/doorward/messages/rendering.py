@@ -57,6 +57,8 @@ _NEEDED: Final[Mapping[str, Sequence[str]]] = {
     "recovery_codes_made": ("link",),
     "recovery_code_used": ("link",),
     "app_ended": ("link",),
+    "api_key_created": ("link",),
+    "api_key_rotated": ("link",),
     "account_reported": ("link",),
     "sign_in_link": ("link", "code"),
     "password_compromised": ("link",),

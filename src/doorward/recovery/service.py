@@ -4,9 +4,9 @@ A recovery code that sets a password ends its whole set. Else the sheet alone wo
 second step of the sign-in that follows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from doorward.audit import AuditTrail, Event, Outcome
 from doorward.authenticators import RECOVERY, Binding, Factors, KnownDevice, PasswordService, SecurityNotices
@@ -33,9 +33,18 @@ _MINUTES: Final = LIFETIME_SECONDS["recovery"] // 60
 _CODES: Final = "codes"  # of the payload: the set whose code is to set a password
 
 
+EndKeys: TypeAlias = Callable[[str, Caller, str | None], Work[None]]
+"""Ends every key for programs of a user, in the caller's transaction: (user id, caller, who does it)."""
+
+
+def no_keys(_: str, __: Caller, ___: str | None) -> Work[None]:
+    """End nothing, where there are no keys."""
+    yield from ()
+
+
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """New passwords for whoever cannot use the old one."""
+    """New passwords for whoever cannot use the old one. `end_keys`: see `EndKeys`."""
 
     db: Database
     clock: Clock
@@ -49,6 +58,7 @@ class Recovery:
     audit: AuditTrail
     factors: Factors
     binding: Binding
+    end_keys: EndKeys = no_keys
 
     # Asking -----------------------------------------------------------------------------------------------------
 
@@ -153,6 +163,7 @@ class Recovery:
         if is_by_code(found):
             yield from self.binding.remove_of_kind(user, RECOVERY, caller, now)
         yield from self.sessions.end_all(user.id, caller, now)
+        yield from self.end_keys(user.id, caller, user.id)
         yield from self.sessions.forget_devices(user.id)
         yield from self.audit.record(
             Event.AUTHN_PASSWORD_CHANGE,
@@ -189,6 +200,7 @@ class Recovery:
             # First the flag: a sign-in that goes on at the same time waits for it, or has its session ended here.
             yield from self.passwords.flag_compromised(user_id)
             yield from self.sessions.end_all(user_id, caller, now)
+            yield from self.end_keys(user_id, caller, None)
             yield from self.sessions.forget_devices(user_id)
             yield from self.audit.record(
                 Event.USER_UPDATED,

@@ -8,7 +8,8 @@ from doorward.kernel.assurance import Proof
 from doorward.kernel.errors import ReauthenticationNeeded
 from doorward.kernel.instant import DAY, HOUR, MINUTE, SECOND, Instant, to_rfc3339
 
-Transport: TypeAlias = Literal["cookie", "bearer"]
+Transport: TypeAlias = Literal["cookie", "bearer", "key"]
+"""`key`: no session but an API key in the place of one, see the apikeys room."""
 Owes: TypeAlias = Literal["authenticator", "enrolment", "restoration"]
 
 MAX_SESSIONS = 50  # a user, the oldest ends (C37)
@@ -53,7 +54,7 @@ PROFILES: Mapping[str, Mapping[int, Profile]] = {  # name in the configuration -
 class Session:
     """A live session together with what its user is called, may do and has bound at this moment.
 
-    `has_factor`: whether a password alone is not enough for this user any more.
+    `has_factor`: whether a password alone is not enough for this user any more. `scopes`: of an API key.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Session:
     address: str
     user_agent: str
     has_factor: bool = False
+    scopes: frozenset[str] | None = None
 
     def live(self, now: Instant, profiles: Mapping[int, Profile]) -> bool:
         """Whether it still opens anything: user active, neither end passed (ASVS 7.3.1, 7.3.2)."""
@@ -82,9 +84,11 @@ class Session:
     def is_fresh(self, now: Instant) -> bool:
         """Whether the user proved who they are within the last ten minutes, with their second factor if they have one.
 
-        ASVS 7.5.1, 7.5.3; C26.
+        Never by an API key. ASVS 7.5.1, 7.5.3; C26.
         """
-        return now - self.auth_time <= FRESH_SECONDS * SECOND and self.aal >= self.wanted_aal
+        return (
+            self.transport != "key" and now - self.auth_time <= FRESH_SECONDS * SECOND and self.aal >= self.wanted_aal
+        )
 
     @property
     def wanted_aal(self) -> int:

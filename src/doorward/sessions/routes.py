@@ -220,13 +220,13 @@ class CurrentSessionLane:
 
     async def __call__(self, scope: Scope, send: Send, request_id: str) -> bool:  # noqa: ARG002  a lane's signature
         """Answer and say True, or touch nothing and say False."""
-        if scope["method"] != "GET":
+        if scope["method"] != "GET" or scope["query_string"]:
             return False
         cookie = None
         for name, value in scope["headers"]:
             if name == b"cookie" and cookie is None:
                 cookie = value
-            elif name in {b"authorization", b"cookie"}:
+            elif name in {b"authorization", b"cookie", b"x-api-key"}:
                 return False
         token = self._token(cookie)
         entry = None if token is None else self.sessions.peek(token, self.sessions.clock.now())

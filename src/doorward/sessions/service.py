@@ -392,7 +392,10 @@ class Sessions:
         yield from self._revoke("user", user_id, now)
 
     def revoke(self, kind: Literal["family", "token"], subject: str, now: Instant) -> Work[None]:
-        """Tell whoever follows the feed that what an app was given is over, inside the caller's transaction."""
+        """Tell whoever follows the feed that what an app was given, or a key for programs, is over.
+
+        Inside the caller's transaction.
+        """
         yield from self._revoke(kind, subject, now)
 
     def _end_session(self, session_id: str, now: Instant) -> Work[None]:

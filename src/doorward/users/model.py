@@ -54,10 +54,14 @@ class NewUser:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Valid new values; None takes a value away. What is not named stays."""
+    """Valid new values; None takes a value away. What is not named stays.
+
+    `increments`: what is added to whole numbers as they are in the transaction of the change.
+    """
 
     core: Mapping[str, str | None] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
+    increments: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from doorward.kernel.errors import FieldError, Invalid
 from doorward.kernel.instant import to_rfc3339
 from doorward.users import rules
-from doorward.users.fields import CORE, RESERVED, CoreRead, Declaration, Read, Writer, longest
+from doorward.users.fields import CORE, INT64, RESERVED, CoreRead, Declaration, Read, Writer, longest
 from doorward.users.forms import core_field, custom_field, read_form, value_text
 from doorward.users.model import Changes, NewUser, User, Viewer
 from doorward.users.rules import Rule
@@ -16,6 +16,8 @@ from doorward.web.forms import FormField
 
 Purpose: TypeAlias = Literal["sign_up", "sign_up_by_email", "profile"]
 JsonSchema: TypeAlias = Mapping[str, Any]
+Document: TypeAlias = Literal["sign_up", "sign_up_by_email", "update", "patch", "user", "page"]
+INCREMENT: Final = "increment"
 
 _ON_FORM: Mapping[Purpose, tuple[str, ...]] = {
     "sign_up": ("uid", "name", "email"),
@@ -63,15 +65,21 @@ class Schema:
         custom = [replace(rule, required=False) for rule in self._custom_rules("admin")]
         return self._new_user(_as_object(body), [*_core_rules(CORE, today), *custom])
 
-    def validate_update(self, body: object, writer: Writer, user_id: str, *, today: date) -> Changes:
+    def validate_update(
+        self, body: object, writer: Writer, user_id: str, *, today: date, may_increment: bool = False
+    ) -> Changes:
         """Check what `writer` wants to change of a user. `id` may be sent when it is `user_id`.
 
-        Raises Invalid naming every bad field.
+        `may_increment`: a whole number may be {"increment": 5} in place of a value. Raises Invalid naming every bad
+        field.
         """
-        sent = _as_object(body)
+        whole = _as_object(body)
+        increments = self._increments(whole) if may_increment else {}
+        sent = {name: increments.get(name, value) for name, value in whole.items()}
         allowed = [*_core_rules(_CORE_WRITTEN[writer], today), *self._custom_rules(writer)]
         checked = {rule.name: rule for rule in allowed}
-        errors = [error for name, rule in checked.items() if name in sent and (error := rule.error(sent[name]))]
+        given = [name for name in checked if name in sent and name not in increments]
+        errors = [error for name in given if (error := checked[name].error(sent[name]))]
         if "id" in sent and sent["id"] != user_id:
             errors.append(FieldError("id", "mismatch", "The id must be the one in the address"))
         errors += self._refused_names(sent, {*checked, "id"})
@@ -79,8 +87,37 @@ class Schema:
             raise Invalid(errors)
         return Changes(
             {name: sent[name] for name in CORE if name in sent},
-            {name: sent[name] for name in self.declarations if name in sent},
+            {name: sent[name] for name in self.declarations if name in sent and name not in increments},
+            increments,
         )
+
+    def _increments(self, sent: Mapping[str, Any]) -> dict[str, int]:
+        """What is to be added, by field; whatever else stands there is judged as a value."""
+        return {
+            name: value[INCREMENT]
+            for name, value in sent.items()
+            if name in self.declarations
+            and self.declarations[name].type == "integer"
+            and isinstance(value, dict)
+            and value.keys() == {INCREMENT}
+            and type(value[INCREMENT]) is int
+            and abs(value[INCREMENT]) <= INT64
+        }
+
+    def add(self, user: User, changes: Changes) -> Changes:
+        """The changes with every increment as the value that it leads to; who has none begins with the default or 0.
+
+        Raises Invalid naming every field that would leave its range.
+        """
+        sums = {
+            name: (user.fields.get(name, self.declarations[name].default) or 0) + by
+            for name, by in changes.increments.items()
+        }
+        rules_of = {name: rules.custom_rule(name, self.declarations[name], required=False) for name in sums}
+        errors = [error for name, value in sums.items() if (error := rules_of[name].error(value))]
+        if errors:
+            raise Invalid(errors)
+        return replace(changes, fields={**changes.fields, **sums}, increments={})
 
     def _new_user(self, sent: Mapping[str, Any], checked: Sequence[Rule]) -> NewUser:
         errors = [error for rule in checked if (error := rule.error(sent.get(rule.name)))]
@@ -170,7 +207,9 @@ class Schema:
 
     # Documents ----------------------------------------------------------------------------------------------------
 
-    def json_schema(self, kind: Literal["sign_up", "sign_up_by_email", "update", "user", "page"]) -> JsonSchema:
+    def json_schema(
+        self, kind: Literal["sign_up", "sign_up_by_email", "update", "patch", "user", "page"]
+    ) -> JsonSchema:
         """JSON Schema (2020-12) of a body or an answer, for the API's description."""
         match kind:
             case "sign_up":
@@ -179,6 +218,8 @@ class Schema:
                 return self._sign_up_document("email")
             case "update":
                 return self._update_document()
+            case "patch":
+                return self._patch_document()
             case "user":
                 return _object(self._answer_properties(), required=["id"])
             case "page":
@@ -195,6 +236,15 @@ class Schema:
     def _update_document(self) -> JsonSchema:
         properties = {"id": _ID, "uid": _UID, **_CORE, **_described(self.declarations)}
         return {**_object(properties, []), "additionalProperties": False}
+
+    def _patch_document(self) -> JsonSchema:
+        whole = self._update_document()
+        added = {
+            name: {"anyOf": [whole["properties"][name], _INCREMENT]}
+            for name, declared in self.declarations.items()
+            if declared.type == "integer"
+        }
+        return {**whole, "properties": {**whole["properties"], **added}}
 
     def _answer_properties(self) -> dict[str, JsonSchema]:
         return {
@@ -236,6 +286,13 @@ def _as_object(body: object) -> Mapping[str, Any]:
 
 _ID: JsonSchema = {"type": "string", "format": "uuid"}
 _UID: JsonSchema = {"type": "string", "minLength": rules.SHORTEST, "maxLength": rules.LONGEST}
+_INCREMENT: JsonSchema = {
+    "type": "object",
+    "description": "Adds to the value as it is at that moment; a negative number subtracts.",
+    "properties": {INCREMENT: {"type": "integer"}},
+    "required": [INCREMENT],
+    "additionalProperties": False,
+}
 _PASSWORD: JsonSchema = {"type": "string", "format": "password"}
 _CORE: Mapping[str, JsonSchema] = {
     "name": {"type": "string", "minLength": rules.SHORTEST, "maxLength": rules.LONGEST},

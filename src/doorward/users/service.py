@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from doorward.audit import AuditTrail, Event, Outcome
 from doorward.kernel.caller import OURSELVES, Caller
-from doorward.kernel.errors import Conflict, Invalid, NotFound
+from doorward.kernel.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from doorward.kernel.ids import new_id
 from doorward.kernel.instant import DAY, SECOND, Instant, to_rfc3339
 from doorward.kernel.msgid import msgid
@@ -32,6 +32,7 @@ from doorward.users.model import (
 )
 from doorward.users.rules import core_rule
 from doorward.users.schema import Schema
+from doorward.web.conditions import Versions
 
 T = TypeVar("T")
 Revoke: TypeAlias = Callable[[str, Instant, SessionsEnd | None], Work[None]]
@@ -95,9 +96,9 @@ class UsersService:
         """The same for someone who signs up with an address; the handle and the name may be empty."""
         return self.schema.validate_sign_up_by_email(body, today=self._today())
 
-    def validate_update(self, body: object, writer: Writer, user_id: str) -> Changes:
-        """Check what `writer` wants to change of a user. Raises Invalid naming every bad field."""
-        return self.schema.validate_update(body, writer, user_id, today=self._today())
+    def validate_update(self, body: object, writer: Writer, user_id: str, *, may_increment: bool = False) -> Changes:
+        """Check what `writer` wants to change of a user; see `Schema`. Raises Invalid naming every bad field."""
+        return self.schema.validate_update(body, writer, user_id, today=self._today(), may_increment=may_increment)
 
     # Writing ------------------------------------------------------------------------------------------------------
 
@@ -137,8 +138,11 @@ class UsersService:
         caller: Caller,
         *,
         adapt: Callable[[User, Instant], Work[Changes]] | None = None,
+        versions: Versions = None,
     ) -> User:
-        """Change a user; without any real change nothing is written. Raises NotFound, Invalid (handle taken).
+        """Change a user; without any real change nothing is written.
+
+        Raises NotFound, Invalid (handle taken, an increment too far), PreconditionFailed (not one of `versions`).
 
         `adapt`: sees the locked user, does in the transaction what belongs to it, and says what to change instead of
         `changes`; it raises to stop it, and then nothing was written.
@@ -146,17 +150,24 @@ class UsersService:
         now = self.clock.now()
 
         def work() -> Work[User]:
-            user = yield from _find_locked(user_id)
+            user = yield from self.require_version(user_id, versions)
             wanted = changes
             if adapt is not None:
                 wanted = yield from adapt(user, now)
                 user = yield from _find_locked(user_id)
-            changed = _apply(user, wanted)
+            changed = _apply(user, self.schema.add(user, wanted) if wanted.increments else wanted)
             if changed.uid != user.uid and (yield from store.find_owner_of_uid(changed.uid)) not in {None, user.id}:
                 raise _taken()
             return (yield from self._write_change(user, changed, actor_id, caller, now))
 
         return await self.db.write(work)
+
+    def require_version(self, user_id: str, versions: Versions) -> Work[User]:
+        """The locked user, if they are of one of `versions`. Raises NotFound, PreconditionFailed."""
+        user = yield from _find_locked(user_id)
+        if versions is not None and user.version not in versions:
+            raise PreconditionFailed(reason=f"version {user.version}")
+        return user
 
     async def set_roles(self, user_id: str, roles: Iterable[str], actor_id: str | None, caller: Caller) -> User:
         """Give a user exactly these roles. Raises NotFound, Conflict (the last administrator)."""
@@ -332,8 +343,10 @@ class UsersService:
         if kind == "email" and (yield from store.find_proven_owner(kind, key)) not in {None, user_id}:
             raise Conflict(ANOTHERS, reason="address proven by somebody else")
         for other in (yield from store.delete_contact_of_others(kind, key, user_id)):
+            yield from store.count_up(other, now)
             yield from self._record_contact(other, kind, "void", caller, None)
         old = yield from store.replace_contact(user_id, kind, value, key, now)
+        yield from store.count_up(user_id, now)
         yield from self._record_contact(user_id, kind, "proven", caller, user_id)
         return old
 
@@ -361,6 +374,7 @@ class UsersService:
         """Forget a user's address or number, in the caller's transaction; what it was. `actor_id`: if not the user."""
         old = yield from store.replace_contact(user_id, kind, None, "", now)
         if old is not None:
+            yield from store.count_up(user_id, now)
             yield from self._record_contact(user_id, kind, "removed", caller, actor_id or user_id)
         return old
 

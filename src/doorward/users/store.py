@@ -74,6 +74,9 @@ _UPDATE = Statement(
     )
     .returning(users.c.id)
 )
+_COUNT_UP = Statement(
+    update(users).where(users.c.id == p("user_id")).values(version=users.c.version + 1, updated_at=p("now"))
+)
 _DELETE = Statement(delete(users).where(users.c.id == p("user_id")).returning(users.c.id))
 # Those with a role are few: a partial index of their own finds them.
 WITH_ROLES = users.c.roles != literal_column("'[]'")
@@ -258,6 +261,11 @@ def update_user(user: User, now: Instant) -> Work[None]:
         new_fields=_encode(user.fields),
         now=now,
     )
+
+
+def count_up(user_id: str, now: Instant) -> Work[None]:
+    """Count a user's version up, because something changed that is kept beside them."""
+    yield _COUNT_UP(user_id=user_id, now=now)
 
 
 def replace_email(user_id: str, address: str | None, now: Instant) -> Work[None]:

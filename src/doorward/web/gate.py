@@ -6,18 +6,22 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from doorward.kernel import strict_json
+from doorward.kernel.api_key import PREFIX, find_api_key
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import (
     CsrfRefused,
     FieldError,
     Forbidden,
+    InsufficientScope,
     Invalid,
     InvalidCredentials,
     Malformed,
@@ -35,6 +39,7 @@ from doorward.kernel.msgid import msgid
 from doorward.kernel.secret import is_secret
 from doorward.ports import Clock
 from doorward.sql import purpose_of
+from doorward.web import idempotency
 from doorward.web.cookies import FORM_SECONDS, PREFERENCE_SECONDS, VISIT_SECONDS, Cookies
 from doorward.web.csrf import FIELD, HEADER, STALE, Csrf, sent_by_browser
 from doorward.web.forms import FormField
@@ -53,12 +58,26 @@ MAX_FORM_FIELDS = 200
 _SHOWN_IN_FORM = (Invalid, InvalidCredentials, RateLimited, CsrfRefused, Unavailable, Malformed, PasswordChangeRequired)
 
 Present = Callable[[str, str], Awaitable[SignedIn | None]]  # (transport, secret) -> live session
+FindKey = Callable[[str, Caller], Awaitable[SignedIn | None]]  # (API key, who sends it) -> what it stands for
+NoteLeak = Callable[[str, Caller], Awaitable[None]]  # an API key that was sent in an address
+Once = Callable[[str, str, bytes, Callable[[], Awaitable[Response]]], Awaitable[Response]]  # see Idempotency.once
 Keep = Callable[[str, str, bytes], Awaitable[None]]  # (session id, path, sealed fields) -> kept for a while
 CONTINUE_PAGE = "/confirm/continue"
+KEY_HEADER = "x-api-key"
+_FOR_PROGRAMS = msgid("Tokens for programs are not accepted from a browser")
+_IN_ADDRESS = msgid("Send an API key in a header: an address is kept in logs and histories. Replace that key now")
 
 
 async def keep_nothing(_: str, __: str, ___: bytes) -> None:
     """Keep no form."""
+
+
+async def no_key(_: str, __: Caller) -> None:
+    """Know no API keys."""
+
+
+async def note_nothing(_: str, __: Caller) -> None:
+    """Write nothing down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +91,9 @@ class Gate:
     find_session: Present
     clock: Clock
     keep_form: Keep = keep_nothing
+    find_key: FindKey = no_key
+    note_leak: NoteLeak = note_nothing
+    once: Once | None = None
 
     async def handle(
         self, operation: Operation, request: Request, caller: Caller, refusal: Problem | None = None
@@ -88,6 +110,7 @@ class Gate:
         try:
             # Each step keeps what it learnt, so that a refused form comes back with what was typed.
             call = replace(call, body=await _read(request, operation))
+            await self._check_address(call)
             if refusal is not None:
                 with suppress(Problem):
                     call = await self._identified(operation, call)
@@ -96,7 +119,7 @@ class Gate:
             _check_access(operation, call.session)
             if request.method not in SAFE and not operation.oauth:
                 self._check_csrf(operation, call, request.headers)
-            response = await operation.handler(call)
+            response = await self._carry_out(operation, call)
             self._check_session(operation, response)
         except Problem as problem:
             response = await self._refuse(operation, call, problem)
@@ -115,6 +138,21 @@ class Gate:
             message = f"{operation.method} {operation.path} gives a session and does not say so"
             raise RuntimeError(message)
 
+    async def _carry_out(self, operation: Operation, call: Call) -> Response:
+        given = call.request.headers.get(idempotency.HEADER)
+        if given is None or self.once is None or call.session is None or not operation.takes_idempotency_key:
+            return await operation.handler(call)
+        condition = call.request.headers.get("if-match", "")
+        url, body = call.request.url, msgspec.json.encode(call.body, order="deterministic")
+        request = b"\0".join((f"{operation.method} {url.path}?{url.query}\0{condition}".encode(), body))
+        return await self.once(call.session.id, given, request, partial(operation.handler, call))
+
+    async def _check_address(self, call: Call) -> None:
+        """Raise Malformed when an API key stands in the address (C48; ASVS 14.2.1)."""
+        if (leaked := find_api_key(call.request.url.query)) is not None:
+            await self.note_leak(leaked, call.caller)
+            raise Malformed(_IN_ADDRESS, reason="API key in the address")
+
     async def _identified(self, operation: Operation, call: Call) -> Call:
         session = None if operation.access is Access.ANYONE else await self._session(operation, call)
         if session is None:
@@ -122,28 +160,44 @@ class Gate:
         return replace(call, session=session, csrf_token=self.csrf.token_for_session(session.id))
 
     async def _session(self, operation: Operation, call: Call) -> SignedIn | None:
-        authorization = call.request.headers.get("authorization")
+        authorization, key = (call.request.headers.get(name) for name in ("authorization", KEY_HEADER))
+        if key is not None and not operation.is_page:
+            if authorization is not None:
+                raise NotSignedIn(reason="two credentials")
+            return await self._key(operation, call, key.strip())
         scheme, _, secret = (authorization or "").partition(" ")
         # On pages any other scheme is that of a proxy in front; browsers send it along with our cookie. In the API even
         # an empty header counts: it takes the place of the cookie and of the CSRF token that goes with it.
         if authorization is not None and not (operation.is_page and scheme.lower() != "bearer"):
-            return await self._bearer(call, scheme, secret.strip())  # cookies are then ignored altogether
+            return await self._bearer(operation, call, scheme, secret.strip())  # cookies are then ignored altogether
         token = call.cookies.get(self.cookies.session)
         return await self.find_session("cookie", token) if token else None
 
-    async def _bearer(self, call: Call, scheme: str, secret: str) -> SignedIn:
+    async def _bearer(self, operation: Operation, call: Call, scheme: str, secret: str) -> SignedIn:
         if scheme.lower() != "bearer" or not secret:
             raise NotSignedIn(reason="authorization scheme is not bearer")
+        if secret.startswith(PREFIX):
+            return await self._key(operation, call, secret)
         session = await self.find_session("bearer", secret)
         if session is None:
             raise NotSignedIn(reason="bearer token is not live")
         if session.transport == "bearer" and sent_by_browser(call.request.headers):
-            raise Forbidden(msgid("Tokens for programs are not accepted from a browser"), reason="bearer from browser")
+            raise Forbidden(_FOR_PROGRAMS, reason="bearer from browser")
         return session
 
+    async def _key(self, operation: Operation, call: Call, secret: str) -> SignedIn:
+        if operation.is_page:
+            raise NotSignedIn(reason="API keys open no pages")
+        if sent_by_browser(call.request.headers):
+            raise Forbidden(_FOR_PROGRAMS, reason="API key from browser")
+        found = await self.find_key(secret, call.caller)
+        if found is None:
+            raise NotSignedIn(reason="API key is not live")
+        return found
+
     def _check_csrf(self, operation: Operation, call: Call, headers: Mapping[str, str]) -> None:
-        if "authorization" in headers and not operation.is_page:
-            return  # no browser adds that header by itself
+        if ("authorization" in headers or KEY_HEADER in headers) and not operation.is_page:
+            return  # no browser adds those headers by itself
         self.csrf.check_sender(headers)
         if operation.reads == FORM:
             self.csrf.check_token(call.csrf_token, call.form_text(FIELD), STALE)
@@ -297,7 +351,7 @@ class Gate:
 
 def _here(request: Request) -> str:
     """Where a visitor who changes the language comes back to: this page, not one that only takes a form."""
-    query = request.url.query if request.method in SAFE else ""
+    query = request.url.query if request.method in SAFE and find_api_key(request.url.query) is None else ""
     return f"{request.url.path}?{query}" if query else request.url.path
 
 
@@ -310,6 +364,8 @@ def _check_access(operation: Operation, session: SignedIn | None) -> None:
         raise NotSignedIn
     if operation.access is Access.ADMIN and session is not None and ADMIN not in session.roles:
         raise Forbidden(reason="needs role admin")
+    if session is not None and session.scopes is not None and session.scopes.isdisjoint(operation.scopes):
+        raise InsufficientScope(operation.scopes)
 
 
 async def _read(request: Request, operation: Operation) -> Mapping[str, Any]:

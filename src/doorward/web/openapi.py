@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from doorward import __version__
-from doorward.web.routing import FORM, JSON, MERGE_PATCH, Access, Answer, Operation
+from doorward.web.routing import FORM, JSON, MERGE_PATCH, Access, Answer, JsonSchema, Operation
 from doorward.web.schemas import PROBLEM, oauth_problems, problems
 
 _SECURITY: Mapping[Access, Sequence[Mapping[str, list[str]]]] = {
@@ -13,6 +13,14 @@ _SECURITY: Mapping[Access, Sequence[Mapping[str, list[str]]]] = {
     Access.OPTIONAL: ({}, {"cookie": []}, {"bearer": []}),
     Access.SIGNED_IN: ({"cookie": []}, {"bearer": []}),
     Access.ADMIN: ({"cookie": []}, {"bearer": []}),
+}
+
+_IDEMPOTENCY_KEY: JsonSchema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "Of your choice, new for each request: the same request with the same key is carried out once and "
+    "answered alike for a day.",
 }
 
 
@@ -40,6 +48,12 @@ def describe_api(
             "securitySchemes": {
                 "cookie": {"type": "apiKey", "in": "cookie", "name": session_cookie},
                 "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-API-Key",
+                    "description": "An API key with one of the scopes named; `Authorization: Bearer` takes it, too.",
+                },
             },
         },
     }
@@ -50,17 +64,17 @@ def _describe(operation: Operation) -> dict[str, Any]:
         "operationId": _operation_id(operation),
         "summary": operation.summary,
         "tags": [operation.tag],
-        "security": list(_SECURITY[operation.access]),
+        "security": [*_SECURITY[operation.access], *({"key": [scope]} for scope in operation.scopes)],
         "responses": {str(status): _answer(answer) for status, answer in sorted(_answers(operation).items())},
     }
     if operation.description:
         described["description"] = operation.description
-    if operation.parameters:
-        described["parameters"] = list(operation.parameters)
     if operation.reads == FORM:
         described["requestBody"] = {
             "required": True, "content": {FORM: {"schema": operation.body_schema or {"type": "object"}}}
         }  # fmt: skip
+    if parameters := [*operation.parameters, *([_IDEMPOTENCY_KEY] if operation.takes_idempotency_key else ())]:
+        described["parameters"] = parameters
     if operation.reads == JSON:
         kinds = (JSON, MERGE_PATCH) if operation.method == "PATCH" else (JSON,)
         content = {kind: {"schema": operation.body_schema or {"type": "object"}} for kind in kinds}
@@ -78,6 +92,10 @@ def _answers(operation: Operation) -> Mapping[int, Answer]:
         implied |= {401, 403, 503}  # an unusable Authorization header; a program's token in a browser
     if operation.method not in {"GET", "HEAD"}:
         implied |= {403, 503}
+    if operation.takes_idempotency_key:
+        implied |= {409, 422}
+    if operation.scopes:
+        implied.add(429)
     if operation.reads is not None:
         implied |= {400, 413, 415}
     return {**problems(*sorted(implied)), **operation.answers}

@@ -64,7 +64,12 @@ class SignedIn(Protocol):
 
     @property
     def transport(self) -> str:
-        """How the session travels: cookie or bearer."""
+        """How the session travels: cookie or bearer; key, where it is none but an API key."""
+        ...
+
+    @property
+    def scopes(self) -> frozenset[str] | None:
+        """What it may do, where it is an API key; None: all that its user may."""
         ...
 
     @property
@@ -164,7 +169,18 @@ class Operation:
     session: bool = False  # may give a browser a session, a new one or one with a new secret
     oauth: bool = False  # of OAuth: cookies lend it nothing, so it wants no CSRF token, and it refuses in OAuth's words
     cross_origin: bool = False  # scripts of registered apps may call it from their own pages (C41)
+
+    scopes: tuple[str, ...] = ()  # any of them lets an API key in; empty: none may
     claimant: bool = False  # starts or recovers an account or a session: any present one lends no authority
+
+    @property
+    def takes_idempotency_key(self) -> bool:
+        """Whether an answer of it may be kept for a sender who is not sure that the request arrived.
+
+        None that gives a session: whoever has the old secret must not be given the new one again.
+        """
+        of_somebody = self.access in {Access.SIGNED_IN, Access.ADMIN} and not (self.session or self.claimant)
+        return self.method in {"POST", "PATCH"} and self.reads == JSON and of_somebody
 
     @property
     def is_page(self) -> bool:

@@ -39,9 +39,14 @@ _PROBLEM = record(
         },
         "retry_after": {"type": "integer", "description": "Seconds."},
         "max_age": {"type": "integer", "description": "Seconds an authentication may be old."},
+        "scopes": {
+            "type": "array",
+            "items": STRING,
+            "description": "Any of them would do for an API key; empty: none would.",
+        },
         "acr_values": {"type": "string", "description": "The level an authentication has to reach: aal1, aal2."},
     },
-    optional=("errors", "retry_after", "max_age", "acr_values"),
+    optional=("errors", "retry_after", "max_age", "scopes", "acr_values"),
 )
 PROBLEM: JsonSchema = {
     **_PROBLEM,
@@ -66,8 +71,10 @@ _MEANING = {
     403: "Not allowed, or a fresh authentication is needed",
     404: "Nothing here for this caller",
     409: "Does not fit the present state",
+    412: "Somebody has changed it since: If-Match names another version",
     413: "Too large",
     415: "Wrong media type",
+    422: "This Idempotency-Key came with another request before",
     429: "Too many tries; see Retry-After",
     503: "A needed part is down or full; see Retry-After",
 }
