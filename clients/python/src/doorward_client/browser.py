@@ -176,7 +176,8 @@ class Browser:
     def sign_in_path(self, then: str, max_age: int | None = None, acr_values: str | None = None) -> str:
         """Where to send a browser to sign in and come back."""
         asked = {"next": then, "max_age": max_age, "acr_values": acr_values}
-        query = urlencode({name: value for name, value in asked.items() if value is not None}, quote_via=quote)
+        given = {name: value for name, value in asked.items() if value is not None}
+        query = urlencode(given, safe="/", quote_via=quote)
         return f"{self.settings.prefix}/sign-in?{query}"
 
     def sign_in(self, request: Request) -> Flow[Reply]:
@@ -287,7 +288,8 @@ class Browser:
         if answer.status == 400 and said.get("error") == "invalid_grant":  # noqa: PLR2004  RFC 6749 §5.2
             raise SignInFailed("the issuer takes the grant no more")
         kinds = {name: said.get(name) for name in ("access_token", "token_type", "refresh_token", "id_token")}
-        if answer.status != 200 or not all(isinstance(value, str | None) for value in kinds.values()):  # noqa: PLR2004  as above
+        well_formed = all(isinstance(value, str | None) for value in kinds.values())
+        if answer.status != 200 or not well_formed:  # noqa: PLR2004  as above
             raise Unavailable(f"the token endpoint answered {answer.status}")
         if kinds["access_token"] is None or str(kinds["token_type"]).lower() != "bearer":
             raise Unavailable("the token endpoint sent no bearer token")

@@ -147,7 +147,8 @@ class AsyncGuard:
             try:
                 await self._read_stream()
             except (httpx.HTTPError, Refused, ValueError) as error:
-                _log.warning("the revocation feed broke off: %s", error)
+                level = logging.WARNING if pause == FIRST_PAUSE_SECONDS else logging.DEBUG  # once is enough
+                _log.log(level, "the revocation feed broke off: %s", error)
             read_something = self.core.revocations.fresh or self.core.revocations.last != before
             pause = FIRST_PAUSE_SECONDS if read_something else min(pause * 2, LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)

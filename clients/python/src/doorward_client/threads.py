@@ -47,7 +47,7 @@ class Guard:
         self.core = Core.of(settings, clock or Clock(), store, proofs)
         self._follower: threading.Thread | None = None
         self._start()
-        _GUARDS.add(self)
+        GUARDS.add(self)
 
     def verify(self, token: str, requirement: Requirement = LOGIN) -> Principal:
         """Whose access token this is. Raises Refused. For tokens that come by other ways than a request."""
@@ -164,7 +164,8 @@ class Guard:
             try:
                 self._read_stream()
             except (httpx.HTTPError, Refused, ValueError) as error:
-                _log.warning("the revocation feed broke off: %s", error)
+                level = logging.WARNING if pause == FIRST_PAUSE_SECONDS else logging.DEBUG  # once is enough
+                _log.log(level, "the revocation feed broke off: %s", error)
             read_something = self.core.revocations.fresh or self.core.revocations.last != before
             pause = FIRST_PAUSE_SECONDS if read_something else min(pause * 2, LONGEST_PAUSE_SECONDS)
             self._stopping.wait(pause)
@@ -189,11 +190,11 @@ class Guard:
                     return
 
 
-_GUARDS: weakref.WeakSet[Guard] = weakref.WeakSet()
+GUARDS: weakref.WeakSet[Guard] = weakref.WeakSet()  # every one of this process
 
 
 def _start_anew_after_fork() -> None:
-    for guard in list(_GUARDS):
+    for guard in list(GUARDS):
         guard._start()  # noqa: SLF001  our own
 
 

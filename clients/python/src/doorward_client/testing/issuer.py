@@ -25,6 +25,7 @@ TOKEN_SECONDS = 600
 GRACE_SECONDS = 10
 HEARTBEAT_SECONDS = 0.05  # often, so that a test that ends its guard need not wait
 Algorithm = Literal["ES256", "EdDSA", "RS256"]
+Kind = Literal["session", "user", "family", "token"]
 Answer = tuple[int, Mapping[str, str], bytes]
 
 
@@ -162,7 +163,7 @@ class Issuer:
         self.api_keys[key] = {"active": True, "sub": user.sub, "client_id": "apikey:1", "scope": scope}
         return key
 
-    def revoke(self, kind: Literal["session", "user", "family", "token"], name: str) -> None:
+    def revoke(self, kind: Kind, name: str) -> None:
         """End something, and tell those who read the feed."""
         with self._news:
             self.ended.append(
