@@ -111,6 +111,19 @@ def request_of(scope: Scope) -> Request:
     return Request(scope.get("method", "WEBSOCKET"), path, header, scope.get("query_string", b"").decode("latin-1"))
 
 
+def bearer_of(scope: Scope) -> bytes | None:
+    """The token of a request that has one in the usual place and no other credentials, without looking any further."""
+    token: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if token is not None or not value.startswith(b"Bearer "):
+                return None
+            token = value[7:]
+        elif name == b"x-api-key":
+            return None
+    return token
+
+
 async def _send(reply: Reply, send: Send) -> None:
     headers = [*reply.headers, ("content-length", str(len(reply.body)))]
     encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]

@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 
-from doorward_client.asgi import request_of
+from doorward_client.asgi import bearer_of, request_of
 from doorward_client.clock import Clock
 from doorward_client.errors import NotSignedIn, Refused
 from doorward_client.principal import LOGIN, Principal, Requirement
@@ -57,7 +57,7 @@ class Doorward:
 
     async def login_required(self, connection: HTTPConnection) -> Principal:
         """Depend on this: who sends the request. Raises Refused, which is answered with 401 or the like."""
-        return await self._identify(connection, LOGIN)
+        return self._quick(connection) or await self._identify(connection, LOGIN)
 
     async def maybe_user(self, connection: HTTPConnection) -> Principal | None:
         """Depend on this: who sends the request, or None when nobody is signed in."""
@@ -78,13 +78,20 @@ class Doorward:
         requirement = Requirement.of(scope=scope, role=role, fresh=fresh, mfa=mfa)
 
         async def required(connection: HTTPConnection) -> Principal:
-            return await self._identify(connection, requirement)
+            principal = self._quick(connection)
+            if principal is None:
+                return await self._identify(connection, requirement)
+            return self.guard.core.allow(principal, requirement)
 
         return required
 
     def csrf_token(self, connection: HTTPConnection) -> str:
         """What forms must send as `csrf_token`, or scripts as `X-CSRF-Token`."""
         return self.guard.csrf_token(request_of(connection.scope))
+
+    def _quick(self, connection: HTTPConnection) -> Principal | None:
+        token = bearer_of(connection.scope)
+        return None if token is None else self.guard.core.quick_bearer(token)
 
     async def _identify(self, connection: HTTPConnection, requirement: Requirement) -> Principal:
         """Identify once in a request, however many dependencies ask: a DPoP proof counts only once."""

@@ -23,7 +23,7 @@ from doorward_client.principal import LOGIN, Principal, Requirement
 from doorward_client.request import Reply, Request
 from doorward_client.settings import Settings
 from doorward_client.threads import Guard
-from doorward_client.wsgi import Sessions, request_of, store_of
+from doorward_client.wsgi import Sessions, bearer_of, request_of, store_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -105,7 +105,9 @@ class Doorward:
         """Identify once in a request, however often it is asked for: a DPoP proof counts only once."""
         known: Principal | None = g.get("doorward_user")
         if known is None:
-            known = g.doorward_user = self.guard.identify(_request())
+            token = bearer_of(request.environ)
+            known = None if token is None else self.guard.core.quick_bearer(token)
+            known = g.doorward_user = known or self.guard.identify(_request())
         return self.guard.core.allow(known, requirement)
 
     def _route(self) -> Response:

@@ -56,7 +56,11 @@ class Tokens:
         This is the path of nearly every request. Raises InvalidToken when it has expired or was revoked. None when the
         token is new, or when the feed is stale.
         """
-        digest = hashlib.sha256(token.encode()).digest()
+        return self.seen_bytes(token.encode())
+
+    def seen_bytes(self, token: bytes) -> Seen | None:
+        """The same for a token as it stands in a header."""
+        digest = hashlib.sha256(token).digest()
         entry = self._seen.get(digest)
         if entry is None:
             return None

@@ -106,6 +106,14 @@ def request_of(environ: WSGIEnvironment) -> Request:
     )
 
 
+def bearer_of(environ: WSGIEnvironment) -> bytes | None:
+    """The token of a request that has one in the usual place and no other credentials, without looking any further."""
+    authorization: str = environ.get("HTTP_AUTHORIZATION", "")
+    if not authorization.startswith("Bearer ") or "HTTP_X_API_KEY" in environ:
+        return None
+    return authorization[7:].encode()
+
+
 PATH = "/:@!$&'()*+,;=-._~"  # what stands for itself in a path (RFC 3986 §3.3)
 
 
