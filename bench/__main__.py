@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 
-from bench import directory, equality, load, servers, sign_in, start
+from bench import client, directory, equality, load, servers, sign_in, start
 from doorward.adapters.argon2 import Argon2Hasher
 
 PASSWORD = "a phrase that is long enough"  # noqa: S105  opens a throw-away server
@@ -144,6 +144,7 @@ SECTIONS: dict[str, Callable[[float], None]] = {
     "equality": equality.main,
     "directory": directory.main,
     "start": start.main,
+    "client": client.main,
 }
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from tests.support.sources import ROOT
 
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CLIENT = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())["project"]
 
 
 def _requirements(lock: Path) -> Iterator[str]:
@@ -25,7 +26,10 @@ def _names(lock: Path) -> set[str]:
 
 
 def _asked_for() -> set[str]:
-    groups = [PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"].values()]
+    return _named(PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"].values())
+
+
+def _named(*groups: list[str]) -> set[str]:
     return {re.split(r"[\s>=<~!\[;]", requirement)[0] for group in groups for requirement in group}
 
 
@@ -53,6 +57,11 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
     everything = _names(ROOT / "requirements/dev.lock")
     assert _asked_for() <= everything
     assert _names(ROOT / "requirements/runtime.lock") <= everything
+
+
+def test_the_client_library_needs_nothing_that_is_not_locked_and_written_down() -> None:
+    needed = _named(CLIENT["dependencies"], *CLIENT["optional-dependencies"].values())
+    assert needed <= _asked_for()
 
 
 @pytest.mark.asvs("15.1.2")

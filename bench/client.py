@@ -1,0 +1,79 @@
+"""What protecting an app costs: a token seen before beside a fresh one, and endpoints with and without protection.
+
+The first is CPU time of one thread. The second is requests a second, one app on one core, asked by wrk on the other.
+The issuer is that of the test kit, on the loopback, and its feed is followed all the while. Wanted: a token seen before
+at least 50 times as fast, its revocation check included; a protected endpoint at least 85 % of an open one.
+"""
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+from bench import load, servers
+from doorward_client import Guard, Settings
+from doorward_client.testing import Issuer, MovableClock
+
+TOKENS = 500
+ROUNDS = 9
+SERVER, CLIENT = 0, 1
+
+
+class RealClock(MovableClock):
+    """The time as it is."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+
+def main(seconds: float) -> None:
+    """Measure and print."""
+    os.sched_setaffinity(0, {CLIENT})
+    with Issuer(RealClock()) as issuer:
+        app, ada = issuer.client(), issuer.user()
+        tokens = [issuer.access_token(ada, app) for _ in range(TOKENS)]
+        checks(Settings(issuer.url, app.client_id, app.secret), tokens)
+        os.environ |= {
+            "DOORWARD_ISSUER": issuer.url,
+            "DOORWARD_CLIENT_ID": app.client_id,
+            "DOORWARD_CLIENT_SECRET": app.secret or "",
+        }
+        for framework in ("flask", "fastapi"):
+            endpoints(framework, tokens[0], seconds)
+
+
+def checks(settings: Settings, tokens: list[str]) -> None:
+    """A fresh verification beside the check of a token seen before, revocations included."""
+    with Guard(settings) as guard:
+        while not guard.core.revocations.fresh:
+            guard.verify(tokens[0])
+            time.sleep(0.05)
+        fresh = cpu(lambda: [guard.verify(token) for token in tokens[1:]]) / (TOKENS - 1)
+        seen = min(cpu(lambda: [guard.verify(tokens[0]) for _ in range(TOKENS)]) for _ in range(ROUNDS)) / TOKENS
+    print(f"fresh token: {fresh * 1e6:8.1f} µs\n seen token: {seen * 1e6:8.2f} µs")
+    print(f"      ratio: {fresh / seen:8.0f}      (wanted: at least 50)")
+
+
+def endpoints(framework: str, token: str, seconds: float) -> None:
+    """Requests a second of an open and of a protected endpoint, in turn."""
+    rates: dict[str, list[float]] = {"/open": [], "/protected": []}
+    header = f"authorization: Bearer {token}"
+    with servers.running([sys.executable, "-m", "bench.client_apps", framework], {SERVER}) as port:
+        for path in rates:
+            load.wrk(port, path, header, seconds=1, cores=str(CLIENT))
+        for _ in range(3):
+            for path, found in rates.items():
+                found.append(load.wrk(port, path, header, seconds=seconds, cores=str(CLIENT)))
+    for path, found in rates.items():
+        print(f"{framework + path:>20}: {statistics.median(found):8.0f}/s   ({min(found):.0f}-{max(found):.0f})")
+    kept = statistics.median(one / other for one, other in zip(rates["/protected"], rates["/open"], strict=True))
+    print(f"{'kept':>20}: {kept:8.1%}   (wanted: at least 85 %)")
+
+
+def cpu(work: Callable[[], object]) -> float:
+    """Seconds of CPU time that this thread spends."""
+    started = time.thread_time()
+    work()
+    return time.thread_time() - started

@@ -1,0 +1,194 @@
+"""From a request to a principal, written once for threads and for tasks, and the answer when there is none."""
+
+import json
+from dataclasses import dataclass
+
+from doorward_client.browser import Browser
+from doorward_client.clock import Clock
+from doorward_client.dpop import Proofs, ProofsInMemory, SeenProofs
+from doorward_client.errors import (
+    InsufficientAuthentication,
+    InvalidProof,
+    InvalidRequest,
+    InvalidToken,
+    NotSignedIn,
+    Refused,
+    SignInFailed,
+    Unavailable,
+)
+from doorward_client.flows import Flow
+from doorward_client.introspection import Introspection
+from doorward_client.principal import LOGIN, Principal, Requirement
+from doorward_client.provider import Provider
+from doorward_client.request import Reply, Request
+from doorward_client.revocations import Revocations
+from doorward_client.sessions import SessionStore
+from doorward_client.settings import Settings
+from doorward_client.tokens import Seen, Tokens
+
+API_KEY = "dw_"
+
+
+@dataclass
+class Core:
+    """Everything that is the same however an app waits."""
+
+    settings: Settings
+    clock: Clock
+    provider: Provider
+    revocations: Revocations
+    tokens: Tokens
+    introspection: Introspection
+    proofs: Proofs
+    browser: Browser | None
+
+    def __post_init__(self) -> None:
+        """Settle what every request asks."""
+        self._quick = self.settings.revocation != "introspection" and not self.settings.require_dpop
+
+    @classmethod
+    def of(
+        cls, settings: Settings, clock: Clock, store: SessionStore | None = None, proofs: SeenProofs | None = None
+    ) -> "Core":
+        """Put the parts together. Without a store nobody signs in with a browser here."""
+        provider, revocations = Provider(settings.issuer, clock), Revocations(clock)
+        follows = settings.revocation == "feed"
+        tokens = Tokens(settings.issuer, settings.audience, provider, revocations, clock, feed=follows)
+        return cls(
+            settings=settings,
+            clock=clock,
+            provider=provider,
+            revocations=revocations,
+            tokens=tokens,
+            introspection=Introspection(settings, provider, clock),
+            proofs=Proofs(clock, proofs or ProofsInMemory()),
+            browser=None if store is None else Browser(settings, provider, tokens, store, clock),
+        )
+
+    # Who is it? ------------------------------------------------------------------------------------------------------
+
+    def quick(self, request: Request) -> Principal | None:
+        """Who sent the request, if that can be told at once; it can for nearly all. Raises InvalidToken."""
+        authorization = request.header("authorization")
+        if authorization is None or not self._quick or not authorization.startswith("Bearer "):
+            return None
+        if request.header("x-api-key") is not None:
+            return None
+        return self.quick_bearer(authorization[7:].encode())
+
+    def quick_bearer(self, token: bytes) -> Principal | None:
+        """The same for the token of a request that has no other credentials."""
+        entry = self.tokens.seen_bytes(token) if self._quick else None
+        return None if entry is None or entry.jkt is not None else entry.principal
+
+    def identify(self, request: Request) -> Flow[Principal]:
+        """Who sent the request. Raises Refused of one kind or another."""
+        authorization, key = request.header("authorization"), request.header("x-api-key")
+        if authorization is not None and key is not None:
+            raise InvalidRequest("two ways to authenticate")
+        if key is not None:
+            return (yield from self.api_key(key))
+        if authorization is None:
+            return (yield from self._session(request))
+        scheme, _, token = authorization.partition(" ")
+        match scheme.lower():
+            case "bearer" if token.startswith(API_KEY):
+                return (yield from self.api_key(token))
+            case "bearer":
+                entry = yield from self.token(token)
+                if entry.jkt is not None:
+                    raise InvalidToken("the token is bound to a key: send it with the DPoP scheme and a proof")
+                if self.settings.require_dpop:
+                    raise InvalidToken("only tokens that are bound to a key are taken here")
+                return entry.principal
+            case "dpop":
+                return (yield from self._bound(request, token))
+            case _:
+                raise NotSignedIn("no scheme that is understood here")
+
+    def token(self, token: str) -> Flow[Seen]:
+        """Check an access token, and that it was not revoked. Raises InvalidToken and Unavailable."""
+        entry = self.tokens.seen(token) or self.tokens.known(token) or (yield from self.tokens.verify(token))
+        match self.settings.revocation:
+            case "expiry":
+                return entry
+            case "feed" if self.revocations.fresh:
+                self.tokens.check_revoked(entry)
+                return entry
+            case _:
+                self.tokens.check_revoked(entry)  # what the feed has named stays ended, however old its last word
+                yield from self.introspection.ask(token)
+                return entry
+
+    def api_key(self, key: str) -> Flow[Principal]:
+        """Ask the issuer about an API key. Raises InvalidToken and Unavailable."""
+        if not key.startswith(API_KEY) or self.settings.require_dpop:
+            raise InvalidToken("no API key that is taken here")
+        said = yield from self.introspection.ask(key)
+        try:
+            return Principal.read(said)
+        except ValueError as error:
+            raise Unavailable("the issuer's answer is not understood") from error
+
+    def _bound(self, request: Request, token: str) -> Flow[Principal]:
+        if self.settings.app_url is None:
+            raise InvalidProof("this app takes no bound tokens: it was not told its own address")
+        entry = yield from self.token(token)
+        if entry.jkt is None:
+            raise InvalidToken("the token is bound to no key: send it with the Bearer scheme")
+        url = self.settings.app_url + request.path
+        self.proofs.check(request.header("dpop"), method=request.method, url=url, token=token, jkt=entry.jkt)
+        return entry.principal
+
+    def _session(self, request: Request) -> Flow[Principal]:
+        if self.browser is None:
+            raise NotSignedIn("a token is needed")
+        cookie, session = self.browser.load(request)
+        session = yield from self.browser.current(cookie, session)
+        try:
+            entry = yield from self.token(session.access_token)
+        except InvalidToken:
+            # Perhaps only this token was revoked; the issuer knows whether the session still lives.
+            session = yield from self.browser.refresh(cookie, session)
+            try:
+                entry = yield from self.token(session.access_token)
+            except InvalidToken as error:
+                self.browser.sessions.end(cookie)
+                raise NotSignedIn("the session has ended") from error
+        return self.browser.principal(session, entry)
+
+    # What now? -------------------------------------------------------------------------------------------------------
+
+    def allow(self, principal: Principal, requirement: Requirement) -> Principal:
+        """Let pass who meets the requirement. Raises Forbidden and InsufficientAuthentication."""
+        if requirement is not LOGIN:
+            requirement.check(principal, self.clock.now())
+        return principal
+
+    def route(self, request: Request) -> Flow[Reply] | None:
+        """The flow that answers one of our own routes, or None."""
+        return None if self.browser is None else self.browser.route(request)
+
+    def refusal(self, request: Request, refused: Refused) -> Reply:
+        """Say no: a person who can sign in is sent to do so, everybody else gets a status and the reason."""
+        if self.browser is not None and request.wants_page and request.header("authorization") is None:
+            then = request.path + (f"?{request.query}" if request.query else "")
+            match refused:
+                case NotSignedIn() | InvalidToken():
+                    return self._to_sign_in(self.browser.sign_in_path(then))
+                case InsufficientAuthentication(max_age=max_age, acr_values=acr_values):
+                    return self._to_sign_in(self.browser.sign_in_path(then, max_age, acr_values))
+                case _:
+                    pass  # signing in again would not help
+        headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
+        headers += [("WWW-Authenticate", said) for said in refused.challenges(dpop=self.settings.require_dpop)]
+        if refused.status == Unavailable.status:
+            headers.append(("Retry-After", "1"))
+        if isinstance(refused, SignInFailed):
+            body = f"The sign-in did not succeed: {refused.description}. Please try again.\n".encode()
+            return Reply(refused.status, [*headers, ("Content-Type", "text/plain; charset=utf-8")], body)
+        said = {"error": refused.error or type(refused).__name__, "error_description": refused.description}
+        return Reply(refused.status, [*headers, ("Content-Type", "application/json")], json.dumps(said).encode())
+
+    def _to_sign_in(self, path: str) -> Reply:
+        return Reply(303, [("Location", path), ("Cache-Control", "no-store")])

@@ -1,0 +1,135 @@
+"""Protect a FastAPI app.
+
+from doorward_client.fastapi import Doorward, Principal
+
+app = FastAPI()
+doorward = Doorward(app)               # settings from DOORWARD_ISSUER, DOORWARD_CLIENT_ID and so on
+
+@app.get("/me")
+async def me(user: Annotated[Principal, Depends(doorward.login_required)]):
+return {"sub": user.sub}
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from typing import Any
+
+from fastapi import FastAPI, HTTPException
+from starlette.requests import HTTPConnection
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response
+
+from doorward_client.asgi import bearer_of, request_of
+from doorward_client.clock import Clock
+from doorward_client.errors import NotSignedIn, Refused
+from doorward_client.principal import LOGIN, Principal, Requirement
+from doorward_client.request import Reply, Request
+from doorward_client.settings import Settings
+from doorward_client.tasks import AsyncGuard
+from doorward_client.wsgi import Sessions, store_of
+
+__all__ = ["Doorward", "Principal"]
+
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class Doorward:
+    """Dependencies, and the routes `/auth/sign-in`, `/auth/callback` and `/auth/sign-out`.
+
+    `sessions` is a path for SQLite, which the processes of one machine share, or a SessionStore; else memory. Posted
+    forms need the package `python-multipart`, as they do in FastAPI itself.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        *,
+        sessions: Sessions = None,
+        clock: Clock | None = None,
+        **settings: Any,  # noqa: ANN401  those of Settings
+    ) -> None:
+        found = Settings.read(**settings)
+        self.guard = AsyncGuard(found, store=store_of(sessions, found), clock=clock)
+        if self.guard.core.browser is not None:
+            for name, method in (("sign-in", "GET"), ("callback", "GET"), ("sign-out", "POST")):
+                app.add_route(f"{found.prefix}/{name}", self._route, [method], include_in_schema=False)
+        app.add_exception_handler(Refused, self._refuse)
+
+    async def login_required(self, connection: HTTPConnection) -> Principal:
+        """Depend on this: who sends the request. Raises Refused, which is answered with 401 or the like."""
+        return self._quick(connection) or await self._identify(connection, LOGIN)
+
+    async def maybe_user(self, connection: HTTPConnection) -> Principal | None:
+        """Depend on this: who sends the request, or None when nobody is signed in."""
+        try:
+            return await self._identify(connection, LOGIN)
+        except NotSignedIn:
+            return None
+
+    def require(
+        self,
+        *,
+        scope: str | Collection[str] = (),
+        role: str | Collection[str] = (),
+        fresh: int | None = None,
+        mfa: bool = False,
+    ) -> Callable[[HTTPConnection], Awaitable[Principal]]:
+        """Depend on what this returns: scopes, a role, a sign-in of the last `fresh` seconds, two factors."""
+        requirement = Requirement.of(scope=scope, role=role, fresh=fresh, mfa=mfa)
+
+        async def required(connection: HTTPConnection) -> Principal:
+            principal = self._quick(connection)
+            if principal is None:
+                return await self._identify(connection, requirement)
+            return self.guard.core.allow(principal, requirement)
+
+        return required
+
+    def csrf_token(self, connection: HTTPConnection) -> str:
+        """What forms must send as `csrf_token`, or scripts as `X-CSRF-Token`."""
+        return self.guard.csrf_token(request_of(connection.scope))
+
+    def _quick(self, connection: HTTPConnection) -> Principal | None:
+        token = bearer_of(connection.scope)
+        return None if token is None else self.guard.core.quick_bearer(token)
+
+    async def _identify(self, connection: HTTPConnection, requirement: Requirement) -> Principal:
+        """Identify once in a request, however many dependencies ask: a DPoP proof counts only once."""
+        known: Principal | None = connection.scope.get("doorward.user")
+        if known is None:
+            plain = request_of(connection.scope)
+            if plain.changes and isinstance(connection, StarletteRequest):
+                plain = await self._with_form(plain, connection)
+            known = connection.scope["doorward.user"] = await self.guard.identify(plain)
+        return self.guard.core.allow(known, requirement)
+
+    async def _with_form(self, plain: Request, request: StarletteRequest) -> Request:
+        """With the field of a form, where it may be needed; reading it here, the app can read it again."""
+        browser = self.guard.core.browser
+        by_cookie = browser is not None and plain.header("authorization") is None and browser.cookie(plain) is not None
+        is_form = (plain.header("content-type") or "").startswith(_FORMS)
+        if not by_cookie or not is_form or plain.header("x-csrf-token") is not None:
+            return plain
+        token: object = None
+        with suppress(HTTPException):  # no form after all: the app will say so
+            token = (await request.form()).get("csrf_token")
+        field = token if isinstance(token, str) else None
+        return Request(plain.method, plain.path, plain.header, plain.query, lambda: field)
+
+    async def _route(self, request: StarletteRequest) -> Response:
+        plain = request_of(request.scope)
+        if plain.changes:
+            plain = await self._with_form(plain, request)
+        return _response(await self.guard.route(plain) or Reply(404))
+
+    async def _refuse(self, request: StarletteRequest, refused: Exception) -> Response:
+        if not isinstance(refused, Refused):  # the handler is registered for no other
+            raise refused
+        return _response(self.guard.refusal(request_of(request.scope), refused))
+
+
+def _response(reply: Reply) -> Response:
+    response = Response(reply.body, reply.status)
+    for name, value in reply.headers:
+        response.headers.append(name, value)
+    return response

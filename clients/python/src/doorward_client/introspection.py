@@ -1,0 +1,61 @@
+"""Asking the issuer about one token (RFC 7662): while the feed is stale, and for API keys."""
+
+import base64
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote_plus
+
+from doorward_client.clock import Clock
+from doorward_client.errors import InvalidToken, Unavailable
+from doorward_client.flows import Call, Flow
+from doorward_client.provider import Provider, read_json
+from doorward_client.settings import Settings
+
+KEPT_SECONDS = 2.0
+
+
+@dataclass
+class Introspection:
+    """Asks about a token at most once in two seconds."""
+
+    settings: Settings
+    provider: Provider
+    clock: Clock
+    size: int = 10_000
+    _kept: OrderedDict[bytes, tuple[float, Mapping[str, Any]]] = field(default_factory=OrderedDict, init=False)
+
+    def ask(self, token: str) -> Flow[Mapping[str, Any]]:
+        """What the issuer says of an active token. Raises InvalidToken, and Unavailable when it says nothing."""
+        digest = hashlib.sha256(token.encode()).digest()
+        asked_at = self.clock.monotonic()
+        until, said = self._kept.get(digest, (0.0, {}))
+        if asked_at >= until:
+            metadata = yield from self.provider.metadata()
+            said = yield from read_json(
+                Call("POST", metadata.introspection_endpoint, {"token": token}, basic(self.settings))
+            )
+            # Counted from the question: by the time of the answer it may be out of date already.
+            self._keep(digest, (asked_at + KEPT_SECONDS, said))
+        if said.get("active") is not True:
+            raise InvalidToken("the token is not active")
+        exp = said.get("exp")
+        if exp is not None and (type(exp) is not int or self.clock.now() >= exp):
+            raise InvalidToken("the token has expired")
+        return said
+
+    def _keep(self, digest: bytes, entry: tuple[float, Mapping[str, Any]]) -> None:
+        self._kept.pop(digest, None)
+        self._kept[digest] = entry
+        while len(self._kept) > self.size:
+            self._kept.popitem(last=False)
+
+
+def basic(settings: Settings) -> Mapping[str, str]:
+    """How the app shows who it is (RFC 6749 §2.3.1). Raises Unavailable when it has no secret to show."""
+    if not settings.client_secret:
+        raise Unavailable("this app has no client secret")
+    pair = f"{quote_plus(settings.client_id)}:{quote_plus(settings.client_secret)}"
+    return {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}

@@ -1,0 +1,58 @@
+"""A request and an answer, as far as we look at them, in the words of no framework."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+def _no_form() -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`header` takes a name in lower case. `form` gives the field `csrf_token` of a posted form, and is called last."""
+
+    method: str
+    path: str
+    header: Callable[[str], str | None]
+    query: str = ""
+    form: Callable[[], str | None] = _no_form
+
+    def cookie(self, name: str) -> str | None:
+        """The first cookie of this name: browsers send the one with the longest path first."""
+        return next((value for found, value in self.cookies() if found == name), None)
+
+    def cookies(self) -> Sequence[tuple[str, str]]:
+        """Every cookie, in the order sent."""
+        pairs = (part.strip().partition("=") for part in (self.header("cookie") or "").split(";"))
+        return [(name, value) for name, _, value in pairs if name]
+
+    @property
+    def changes(self) -> bool:
+        """Whether the method may change something. One that we do not know may."""
+        return self.method not in {"GET", "HEAD", "OPTIONS", "TRACE"}
+
+    @property
+    def wants_page(self) -> bool:
+        """Whether a person waits for a page, who can be sent to sign in."""
+        return self.method == "GET" and "text/html" in (self.header("accept") or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer of ours."""
+
+    status: int
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Headers for a Request out of a mapping whose names are in lower case."""
+
+    mapping: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, name: str) -> str | None:
+        """The value, or None."""
+        return self.mapping.get(name)
