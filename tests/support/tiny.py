@@ -64,6 +64,9 @@ class Tiny:
             case _:
                 return b"%d" % len(body)
 
+    def stopping(self) -> None:
+        """No answer is without an end here."""
+
     async def first_link(self) -> str | None:
         return None if (self._data.path / "has-admin").exists() else "/setup/token"
 
