@@ -160,7 +160,7 @@ _log = structlog.get_logger("doorward")
 OpenDatabase: TypeAlias = Callable[[Settings, DataDir], Awaitable[SqliteDatabase | PostgresDatabase]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Services:
     """Every room's service on one database."""
 

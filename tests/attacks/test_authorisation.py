@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
 import msgspec
 import pytest
 
@@ -13,8 +14,8 @@ from doorward.config import Settings
 from doorward.datadir import DataDir
 from doorward.testing import MovableClock
 from doorward.users import Declaration
-from doorward.web.routing import Access
-from tests.http.conftest import FITNESS, PASSWORD, World, running
+from doorward.web.routing import FORM, JSON, Access, Operation
+from tests.http.conftest import FITNESS, PASSWORD, Visitor, World, running
 from tests.support.attack import (
     NOBODY,
     OPERATOR,
@@ -28,27 +29,31 @@ from tests.support.attack import (
     route_table,
     with_every_operation,
 )
+from tests.support.factors import set_up_app
 
 OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "GET /",
     "GET /.well-known/change-password",
     "GET /.well-known/jwks.json",
+    "GET /.well-known/passkey-endpoints",
     "GET /api/docs",
     "GET /api/openapi.json",
-    "GET /livez",
-    "GET /problems/{code}",
+    "GET /cool-off/{token}",
     "GET /dev/mail",  # to this machine alone, with a key: test_mailbox_exposure.py
     "GET /dev/mail.json",
     "GET /dev/mail/{id}",
     "GET /dev/mail/{id}/html",
     "GET /invitation/{token}",
+    "GET /livez",
+    "GET /not-me/sent",
+    "GET /not-me/{token}",
+    "GET /problems/{code}",
     "GET /readyz",
     "GET /recovery",
     "GET /recovery/code",
     "GET /recovery/sent",
     "GET /recovery/{token}",
     "GET /setup/{token}",
-    "GET /undo/{token}",
     "GET /sign-in",
     "GET /sign-in/email",
     "GET /sign-in/email/code",
@@ -56,6 +61,7 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "GET /sign-up",
     "GET /sign-up/passkey",
     "GET /sign-up/passkey/create",
+    "GET /undo/{token}",
     "GET /verify",
     "GET /verify/{token}",
     "POST /api/invitations/accept",
@@ -64,6 +70,8 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "POST /api/recovery/complete",
     "POST /api/sessions",
     "POST /api/sessions/email",
+    "POST /api/sessions/passkey",
+    "POST /api/sessions/passkey/options",
     "POST /api/users",
     "POST /api/users/authenticate",
     "POST /api/users/passkey",
@@ -71,8 +79,10 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "POST /api/users/passkey/options/again",
     "POST /api/verifications",
     "POST /api/verifications/resend",
+    "POST /cool-off/{token}",
     "POST /csp-reports",
     "POST /invitation/{token}",
+    "POST /not-me/{token}",
     "POST /preferences",
     "POST /recovery",
     "POST /recovery/code",
@@ -92,6 +102,29 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "POST /verify/resend",
     "POST /verify/{token}",
 }
+HALF_OPEN = {  # what whoever holds a ticket may call, and nobody else: test_half_signed_in.py
+    "GET /sign-in/cool-off",
+    "GET /sign-in/keep",
+    "GET /sign-in/lost",
+    "GET /sign-in/set-up",
+    "GET /sign-in/step",
+    "POST /api/sessions/authenticator",
+    "POST /api/sessions/authenticator/challenge",
+    "POST /api/sessions/enrolment",
+    "POST /api/sessions/enrolment/confirm",
+    "POST /api/sessions/enrolment/skip",
+    "POST /api/sessions/restoration",
+    "POST /sign-in/cool-off",
+    "POST /sign-in/cool-off/code",
+    "POST /sign-in/cool-off/go-on",
+    "POST /sign-in/keep",
+    "POST /sign-in/set-up",
+    "POST /sign-in/set-up/app",
+    "POST /sign-in/set-up/without",
+    "POST /sign-in/step",
+    "POST /sign-in/step/send",
+}
+_SENT = {"/api/users/me/authenticators/{id}": {"label": "Mine"}}  # where an empty object is refused in itself
 PRIVATE: dict[str, Any] = {"dob": "1990-12-10", "email": "ada@example.org", "tracking": [1], "secret": "mine"}
 
 
@@ -110,7 +143,7 @@ async def world_with(tmp_path: Path, settings: Settings, clock: MovableClock, **
 @pytest.mark.asvs("8.2.1")
 async def test_strangers_are_refused_everything_that_was_not_opened(world: World) -> None:
     before = await dump(world.services.db)
-    closed = [operation for operation in route_table(world) if name_of(operation) not in OPEN]
+    closed = [operation for operation in route_table(world) if name_of(operation) not in OPEN | HALF_OPEN]
     for operation in closed:
         assert operation.access in {Access.SIGNED_IN, Access.ADMIN}, name_of(operation)
         answer = await call(world.visitor(), operation)
@@ -120,7 +153,27 @@ async def test_strangers_are_refused_everything_that_was_not_opened(world: World
         else:
             assert (answer.status_code, answer.json()["code"]) == (401, "not_signed_in"), name_of(operation)
     assert await dump(world.services.db) == before
-    assert {name_of(operation) for operation in route_table(world)} - {name_of(o) for o in closed} == OPEN
+    assert {name_of(operation) for operation in route_table(world)} - {name_of(o) for o in closed} == OPEN | HALF_OPEN
+
+
+async def without_ticket(visitor: Visitor, operation: Operation) -> httpx.Response:
+    body = {"kind": "totp", "code": "123456", "ticket": "A" * 43}
+    if operation.reads == FORM:
+        return await visitor.submit(operation.path, {"kind": "totp", "code": "123456"}, "/sign-in")
+    fields = (operation.body_schema or {}).get("properties", {})
+    sent = {name: value for name, value in body.items() if name in fields}
+    return await visitor.send(operation.method, operation.path, sent if operation.reads == JSON else None)
+
+
+@pytest.mark.asvs("8.2.1")
+async def test_without_a_ticket_nothing_is_half_open(world: World) -> None:
+    before = await dump(world.services.db)
+    for operation in route_table(world):
+        if name_of(operation) in HALF_OPEN:
+            answer = await without_ticket(world.visitor(), operation)
+            assert answer.status_code == (303 if operation.is_page else 401), name_of(operation)
+            assert not operation.is_page or answer.headers["location"].startswith("/sign-in"), name_of(operation)
+    assert await dump(world.services.db) == before
 
 
 @pytest.mark.asvs("8.2.1")
@@ -150,16 +203,22 @@ async def test_nobody_touches_somebody_else_by_any_verb(world: World) -> None:
     ada, eve = world.visitor(), world.visitor()
     user = await ada.sign_up("ada", **PRIVATE)
     await eve.sign_up("eve")
+    await set_up_app(world, ada)
+    (bound,) = (await ada.get("/api/users/me/authenticators")).json()["data"]
     session = (await ada.get("/api/sessions/current")).json()["id"]
     before = await dump(world.services.db)
     for operation in route_table(world):
         if "{id}" not in operation.path or operation.method not in UNSAFE:
             continue
-        stolen = user["id"] if "/users/" in operation.path else session
+        stolen = user["id"] if "/users/{id}" in operation.path else session
+        if "/authenticators/{id}" in operation.path or "/security/{id}" in operation.path:
+            stolen = bound["id"]
         answers = [
-            await call(eve, operation, path_of(operation, id=subject), x_csrf_token=eve.csrf)
-            if not operation.is_page
-            else await eve.http.post(path_of(operation, id=subject), data={"csrf_token": eve.csrf})
+            await (
+                eve.submit(path_of(operation, id=subject), {"label": "Mine"})
+                if operation.is_page
+                else eve.send(operation.method, path_of(operation, id=subject), _SENT.get(operation.path, {}))
+            )
             for subject in (stolen, NOBODY)
         ]
         assert answers[0].status_code in {303, 403, 404}, name_of(operation)

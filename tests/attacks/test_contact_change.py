@@ -111,7 +111,7 @@ async def test_a_stolen_session_changes_no_address_and_no_number_without_the_pas
         assert answer.headers["location"].startswith("/confirm?next="), path
     after = await dump(world.services.db)
     changed = {name for name in after if after[name] != before[name]}
-    assert changed <= {"session", "audit_event"}, "last seen, at most"
+    assert changed <= {"session", "kept_form", "audit_event"}, "last seen, and a form that waits for a proof"
 
 
 @pytest.mark.asvs("7.5.1")

@@ -42,6 +42,7 @@ FOREIGN = (
 HARMLESS = {"POST /csp-reports"}  # changes nothing and tells nothing, so it asks for no token
 
 LINKS: Mapping[str, Purpose] = {
+    "/cool-off/": "cool_off_stop",
     "/invitation/": "invitation",
     "/not-me/": "not_me",
     "/recovery/": "recovery",

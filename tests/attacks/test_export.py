@@ -62,6 +62,7 @@ async def plant(world: World, user_id: str) -> None:
         "kind": "totp",
         "label": "My phone",
         "version": 1,
+        "step": 1,
         "bound_at": 0,
     }
     await world.services.db.write(lambda: add(into(authenticator), **facts, last_used_at=None, **CANARIES))
@@ -75,7 +76,6 @@ async def plant(world: World, user_id: str) -> None:
 async def live(world: World) -> tuple[Visitor, str, dict[str, str]]:
     """Use everything that has a secret; whose, and the secrets by name."""
     ada, user_id = await member(world, "ada", ADDRESS)
-    await plant(world, user_id)
     body = {"identifier": "ada", "password": PASSWORD, "transport": "bearer"}
     bearer = (await world.visitor().post("/api/sessions", body)).json()["token"]
     jwt = (await world.visitor().post("/api/users/authenticate", {"uid": "ada", "password": PASSWORD})).json()
@@ -83,6 +83,7 @@ async def live(world: World) -> tuple[Visitor, str, dict[str, str]]:
     await ada.post(f"/api/users/{user_id}/email", {"email": "new@example.org"})
     change = (await Inbox(world).last("new@example.org")).values
     recovery = await live_token(world, "recovery", user_id)
+    await plant(world, user_id)
     cookies = ada.http.cookies
     return (
         ada,

@@ -213,7 +213,7 @@ async def test_a_stolen_session_that_is_not_fresh_deletes_nothing(world: World) 
                 assert (answer.status_code, answer.json()["max_age"]) == (403, 600), (name, path)
     form = {"csrf_token": ada.csrf, "confirm": "ada"}
     answer = await world.visitor().http.post("/account/delete", data=form, headers=keys["cookie"])
-    assert answer.headers["location"] == "/confirm?next=/account/delete"
+    assert answer.headers["location"] == "/confirm?next=/confirm/continue"
     assert await status_of(world, user_id) == "active"
 
 

@@ -418,4 +418,4 @@ async def test_the_audit_says_who_was_made_and_what_they_have(world: World, devi
     (bound,) = await audited(world, "user_updated")
     assert created.user_id == bound.user_id == user["id"]
     told = json.loads(bound.payload or "")
-    assert told == {"authenticator": "passkey", "fields": ["authenticators"], "what": "bound"}
+    assert told == {"authenticator": "passkey", "fields": ["authenticators"], "what": "bound", "device": "Python"}

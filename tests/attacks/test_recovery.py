@@ -74,7 +74,7 @@ EXPECTED = {"JSON": 202, "page": 303, "sixth": 429, "sixth over the page": 429}
 async def token_of(world: World, address: str = ADDRESS) -> str:
     """Ask for a link as somebody else than any of the visitors in these tests; its token."""
     assert (await over_json(world.visitor("203.0.113.99"), address)).status_code == 202
-    return str((await last(world, address)).values["path"]).removeprefix("/recovery/")
+    return str((await last(world, address, "recovery")).values["path"]).removeprefix("/recovery/")
 
 
 async def complete(visitor: Visitor, token: str, password: str = NEW) -> httpx.Response:

@@ -92,7 +92,7 @@ async def send_code(visitor: Visitor, code: str) -> httpx.Response:
 async def begin(world: World, visitor: Visitor, address: str = ADDRESS) -> tuple[str, str]:
     """Ask for a link; its path and its code."""
     assert (await over_json(visitor, address)).status_code == 202
-    mail = await last(world, address)
+    mail = await last(world, address, "sign_in_link")
     return str(mail.values["path"]), str(mail.values["code"])
 
 

@@ -38,7 +38,7 @@ FITNESS = {
 }
 
 
-@dataclass
+@dataclass(repr=False)
 class Visitor:
     """Someone with a cookie jar. A browser also says where its requests come from."""
 
@@ -92,7 +92,7 @@ class Visitor:
         )
 
 
-@dataclass
+@dataclass(repr=False)  # of everything that is wired it would never end
 class World:
     """A running application and a way to meet it."""
 
@@ -158,9 +158,9 @@ class Inbox:
         """What arrives, at `to` or anywhere; the latest last."""
         return [one for one in await self.rows() if one.state != "void" and to in {None, one.recipient}]
 
-    async def last(self, to: str | None = None) -> Sent:
-        """The latest that arrives."""
-        found = await self.messages(to)
+    async def last(self, to: str | None = None, template: str | None = None) -> Sent:
+        """The latest that arrives, of one kind or of any."""
+        found = [one for one in await self.messages(to) if template in {None, one.template}]
         assert found, f"nothing was sent to {to or 'anybody'}"
         return found[-1]
 
@@ -230,7 +230,7 @@ async def on_database(
     if database_address.startswith("postgresql:"):
         database = msgspec.structs.replace(settings.database, url=database_address)
         settings = msgspec.structs.replace(settings, database=database)
-    else:
+    elif not data.database.exists():  # else it is a restart
         KeyFileSealer.open_or_create(data.sealing_key)  # a database without its key is refused
         shutil.copy(database_address, data.database)
     async with running(settings, data, clock) as world:

@@ -118,7 +118,7 @@ async def test_sessions_and_devices_say_where_and_when(world: World) -> None:
     await program.post("/api/sessions", {"identifier": "ada", "password": PASSWORD, "transport": "bearer"})
     found = read(await export(ada))
     assert [(one["transport"], one["address"], one["device"]) for one in found["sessions"]] == [
-        ("bearer", "198.51.100.7", "A program"),
+        ("bearer", "198.51.100.7", "curl"),
         ("cookie", "127.0.0.1", "Firefox on Linux"),
     ]
     assert found["sessions"][1]["user_agent"] == "Mozilla/5.0 (X11; Linux) Firefox/150.0"
@@ -217,7 +217,7 @@ async def test_the_page_asks_for_a_fresh_authentication_and_comes_back(world: Wo
     assert f'action="{TARGET}"' not in page.text
     assert 'href="/confirm?next=/account/data"' in page.text
     refused = await ada.http.post(TARGET, data={"csrf_token": ada.csrf}, headers={"origin": ORIGIN})
-    assert (refused.status_code, refused.headers["location"]) == (303, f"/confirm?next={TARGET}")
+    assert (refused.status_code, refused.headers["location"]) == (303, "/confirm?next=/confirm/continue")
     assert (await ada.get(TARGET)).headers["location"] == PAGE, "not a dead end after /confirm"
     await ada.submit("/confirm", {"password": PASSWORD, "next": PAGE})
     assert (await ada.submit(TARGET, {}, PAGE)).status_code == 200
@@ -254,7 +254,7 @@ async def test_each_export_is_in_the_audit(world: World) -> None:
     await export(ada)
     (event,) = await audited(world, "sensitive_read")
     assert (event.outcome, event.user_id, event.actor_id, event.session_id) == ("success", user_id, user_id, session)
-    assert json.loads(event.payload or "") == {"what": "export"}
+    assert json.loads(event.payload or "") == {"what": "export", "device": "Python"}
 
 
 @pytest.mark.parametrize(

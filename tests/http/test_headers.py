@@ -22,6 +22,7 @@ ALWAYS = {
 }
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 SECRET_PATHS: Mapping[str, Purpose | None] = {  # what follows opens something
+    "/cool-off/": "cool_off_stop",
     "/invitation/": "invitation",
     "/not-me/": "not_me",
     "/recovery/": "password",

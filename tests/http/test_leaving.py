@@ -79,7 +79,7 @@ async def test_a_stale_sign_in_is_renewed_first(world: World) -> None:
     assert 'action="/account/delete"' not in page.text
     assert 'href="/confirm?next=/account/delete"' in page.text
     refused = await ada.http.post("/account/delete", data={"csrf_token": ada.csrf, "confirm": "ada"})
-    assert (refused.status_code, refused.headers["location"]) == (303, "/confirm?next=/account/delete")
+    assert (refused.status_code, refused.headers["location"]) == (303, "/confirm?next=/confirm/continue")
     assert await status_of(world, user_id) == "active"
 
     confirmed = await ada.submit("/confirm", {"password": PASSWORD, "next": "/account/delete"})

@@ -60,7 +60,7 @@ async def test_the_api_does_the_same(world: World) -> None:
     body = {"token": answer.json()["token"], "password": NEW}
     assert (await program.http.post("/api/recovery/complete", json=body)).status_code == 200
     changed = (await audited(world, "authn_password_change"))[-1]
-    assert json.loads(changed.payload or "") == {"by": "recovery_code"}
+    assert json.loads(changed.payload or "") == {"by": "recovery_code", "device": "Python"}
 
 
 async def test_a_wrong_code_is_said_beside_its_field_and_never_sent_back(world: World) -> None:

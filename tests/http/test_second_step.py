@@ -9,7 +9,7 @@ import pytest
 from doorward.config import Settings
 from doorward.config.settings import Factors
 from tests.http.conftest import PASSWORD, World
-from tests.support.attack import OPERATOR, audited
+from tests.support.attack import OPERATOR, audited, make_admin
 from tests.support.factors import (
     OWN,
     STEP,
@@ -20,6 +20,8 @@ from tests.support.factors import (
     signed_in,
     step,
 )
+from tests.support.newcomers import join
+from tests.support.software_authenticator import SoftwareAuthenticator
 
 CURRENT = "/api/sessions/current"
 STALE = 601
@@ -377,6 +379,16 @@ async def test_an_administrator_resets_lost_factors_and_it_is_written_down(world
     assert (await world.visitor().sign_in("ada")).status_code == 201
     rows = [row for row in await audited(world, "authz_change") if row.actor_id == admin["id"]]
     assert [row.user_id for row in rows] == [user["id"]]
+
+
+async def test_an_administrator_does_not_take_the_only_way_in(world: World) -> None:
+    hedy, device, root = world.visitor(), SoftwareAuthenticator(), world.visitor()
+    user = await join(hedy, device, "hedy")
+    await make_admin(world, root, "boss")
+    answer = await root.send("DELETE", f"/api/users/{user['id']}/authenticators")
+    assert answer.status_code == 409
+    assert answer.json()["detail"].startswith("This account has no password and no confirmed e-mail address")
+    assert await signed_in(hedy)
 
 
 async def test_the_page_of_lost_factors_names_what_is_left_and_whom_to_ask(world: World) -> None:

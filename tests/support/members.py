@@ -19,9 +19,9 @@ async def member(world: World, uid: str, address: str | None = None, **headers: 
     return visitor, str(user["id"])
 
 
-async def last(world: World, to: str) -> Sent:
+async def last(world: World, to: str, template: str | None = None) -> Sent:
     """The latest message to an address or a number. The next comes a second later, for ids alone put them in order."""
-    found = await Inbox(world).last(to)
+    found = await Inbox(world).last(to, template)
     world.clock.advance(1)
     return found
 

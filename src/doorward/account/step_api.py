@@ -98,9 +98,9 @@ class StepsApi:
             Operation(
                 "DELETE", "/api/users/{id}/authenticators", self.delete_others, Access.ADMIN,
                 "Remove every second factor of a user", "Authenticators",
-                answers={204: Answer("Removed; the user is told"), **problems(401, 403, 404)}, parameters=(_ID,),
+                answers={204: Answer("Removed; the user is told"), **problems(401, 403, 404, 409)}, parameters=(_ID,),
                 description="For somebody who has lost them all, once you are sure who they are. Their sessions end. "
-                "Needs an authentication of the last ten minutes.",
+                "Needs an authentication of the last ten minutes. 409: without them nobody could sign in any more.",
             ),
         )  # fmt: skip
 
@@ -207,8 +207,11 @@ def _decode_confirmation(body: Mapping[str, Any]) -> tuple[str, object, object, 
         errors.append(FieldError("kind", "required", NO_KIND))
     if not isinstance(kept, bool):
         errors.append(FieldError("kept", "wrong_type", msgid("Choose true or false")))
-    if body.get("code") is not None and not isinstance(body["code"], str):
-        errors.append(FieldError("code", "wrong_type", NOT_TEXT))
+    errors += [
+        FieldError(name, "wrong_type", NOT_TEXT)
+        for name in ("code", "label")
+        if body.get(name) is not None and not isinstance(body[name], str)
+    ]
     if errors or not isinstance(kind, str):
         raise Invalid(errors)
     return kind, body.get("credential" if kind == PASSKEY else "code"), body.get("label"), kept is True

@@ -22,7 +22,7 @@ from doorward.authenticators import (
 )
 from doorward.confirmations import holder_of_session
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import FieldError, Forbidden, Invalid
+from doorward.kernel.errors import Conflict, FieldError, Forbidden, Invalid
 from doorward.kernel.instant import Instant
 from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database
@@ -30,6 +30,9 @@ from doorward.sessions import Session, Sessions
 from doorward.sql import Work
 from doorward.users import UsersService
 
+NOBODY_GETS_IN = msgid(
+    "This account has no password and no confirmed e-mail address, so without its passkeys nobody could sign in to it"
+)
 NO_KIND = msgid("Choose one of the ways that are offered")
 _SENT = ("sms_code", "email_code")
 
@@ -200,7 +203,7 @@ class Steps:
     async def reset(self, session: Session, user_id: str, caller: Caller) -> int:
         """Remove everything that another user has bound, for an administrator; how many. Their sessions end.
 
-        Raises Forbidden, ReauthenticationNeeded, NotFound.
+        Raises Forbidden, ReauthenticationNeeded, NotFound, Conflict (nobody could sign in any more).
         """
         await check_owner(self.refusals, session, user_id, caller, "reset authenticators of")
         session.require_fresh(self.clock.now())
@@ -209,10 +212,13 @@ class Steps:
         return await self.reset_for(user_id, session.user_id, caller)
 
     async def reset_for(self, user_id: str, actor_id: str | None, caller: Caller) -> int:
-        """The same for the operator. Raises NotFound."""
+        """The same for the operator. Raises NotFound, Conflict."""
         now = self.clock.now()
 
         def work() -> Work[int]:
+            user = yield from self.users.locked(user_id)
+            if not user.email_verified and not (yield from self.passwords.has_password_now(user_id)):
+                raise Conflict(NOBODY_GETS_IN, reason="neither a password nor a proven address")
             removed = yield from self.binding.reset(user_id, actor_id, caller, now)
             yield from self.sessions.end_all(user_id, caller, now)
             yield from self.sessions.forget_devices(user_id)

@@ -19,7 +19,7 @@ HEARTBEAT_SECONDS = 0.5  # PostgreSQL: NOTIFY wakes us; this finds out that it d
 # come later. It is waited for longer than a statement may wait for a lock; what is missing then was rolled back.
 LATE = 30 * SECOND
 LATE_AT_START = 1_000  # numbers below the highest that may still be on their way when we begin
-STALE_AFTER = SECOND
+STALE_AFTER = 750 * MILLISECOND  # and a quarter for the answer that is on its way, so that nobody believes for a second
 KEEP = DAY
 
 _log = structlog.get_logger("doorward.sessions")

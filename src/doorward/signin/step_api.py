@@ -18,7 +18,7 @@ from doorward.web.csrf import sent_by_browser
 from doorward.web.gate import Gate
 from doorward.web.origins import local_path
 from doorward.web.routing import JSON, Access, Answer, Call, Handler, JsonSchema, Operation, json_response
-from doorward.web.schemas import CREDENTIAL, KINDS, NEXT_STEP, SESSION, STRING, problems, record
+from doorward.web.schemas import CREDENTIAL, KINDS, MESSAGE_WITH_JWT, NEXT_STEP, SESSION, STRING, problems, record
 
 PASSKEY_SECONDS: Final = 300
 BODY_LIMIT: Final = 64 * 1024  # an attestation with its certificates
@@ -27,7 +27,10 @@ _TICKET: Final[JsonSchema] = {"type": "string", "description": "For programs; a 
 _OPTIONS: Final[JsonSchema] = {"type": "object", "description": "For the WebAuthn API of browsers."}
 _PATH: Final[JsonSchema] = {"type": "string", "description": "Where a page goes on."}
 _BEGUN: Final[Mapping[int, Answer]] = {
-    200: Answer("Something else is owed first, or (to prove oneself anew) done", {"anyOf": [NEXT_STEP, SESSION]}),
+    200: Answer(
+        "Something else is owed first; or done, where a session was proven anew or a JWT was asked for",
+        {"anyOf": [NEXT_STEP, SESSION, MESSAGE_WITH_JWT]},
+    ),
     201: Answer("Signed in", SESSION),
 }
 
@@ -113,12 +116,18 @@ class StepApi:
             Operation(
                 "POST", f"{base}/options", self.post_again_options, Access.SIGNED_IN,
                 "Ask to prove again who you are with a passkey", "Second step", JSON, record({}, strict=True),
-                answers={200: Answer("For the browser", _OPTIONS), **problems(401, 403, 429, 503)},
+                answers={200: Answer("For the browser", _OPTIONS), **problems(400, 401, 403, 429, 503)},
             ),
             Operation(
                 "POST", base, self.post_again, Access.SIGNED_IN, "Prove again who you are with a passkey",
                 "Second step", JSON, record({"credential": CREDENTIAL}, strict=True), BODY_LIMIT,
-                {200: Answer("Proved; the session has a new secret", SESSION), **problems(400, 401, 403, 429, 503)},
+                {
+                    200: Answer(
+                        "Proved, and the session has a new secret; or another factor is owed",
+                        {"anyOf": [SESSION, NEXT_STEP]},
+                    ),
+                    **problems(400, 401, 403, 429, 503),
+                },
                 session=True,
             ),
         )  # fmt: skip
@@ -183,8 +192,7 @@ class StepApi:
 
     async def post_passkey_options(self, call: Call) -> Response:
         """Ask."""
-        if call.body:
-            raise Invalid([FieldError(name[:80], "unknown_field", UNKNOWN) for name in call.body])
+        _refuse_fields(call.body)
         cookie = call.cookies.get(self.gate.cookies.passkey) or new_token()  # one for all tabs of a browser
         response = json_response(await self.second.ask_anybody(cookie, call.caller))
         self.gate.cookies.put(response, self.gate.cookies.passkey, cookie, PASSKEY_SECONDS)
@@ -200,9 +208,11 @@ class StepApi:
         transport = call.body.get("transport", "cookie")
         if transport not in ("cookie", "bearer"):
             errors.append(FieldError("transport", "out_of_range", msgid("Choose cookie or bearer")))
+        asked = call.body.get("next")
+        if asked is not None and not isinstance(asked, str):
+            errors.append(FieldError("next", "wrong_type", NOT_TEXT))
         credential = _credential(call.body, errors)
         names = self.gate.cookies
-        asked = call.body.get("next")
         path = local_path(asked if isinstance(asked, str) else None, "/account")
         start = Start(transport, replaced=self._held(call), path=path)
         cookie = call.cookies.get(names.passkey)
@@ -213,6 +223,7 @@ class StepApi:
 
     async def post_again_options(self, call: Call) -> Response:
         """Ask somebody signed in."""
+        _refuse_fields(call.body)
         return json_response(await self.second.ask_again(session_of(call), call.caller))
 
     async def post_again(self, call: Call) -> Response:
@@ -249,6 +260,11 @@ class StepApi:
 
     def _held(self, call: Call) -> str | None:
         return call.cookies.get(self.gate.cookies.session)
+
+
+def _refuse_fields(body: Mapping[str, Any]) -> None:
+    if body:
+        raise Invalid([FieldError(name[:80], "unknown_field", UNKNOWN) for name in body])
 
 
 def _only_ticket(body: Mapping[str, Any]) -> str | None:
