@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, Phase
 
 from doorward.adapters.sealing import KeyFileSealer
 from doorward.ports import Database, Sealer
@@ -19,11 +21,14 @@ from tests.support.postgres import PostgresServer, postgres_server
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 TEMPLATE = "template_doorward"
+STORIES = 15
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Know `--rounds`."""
+    """Know `--rounds`, `--stories` and `--shrink`."""
     parser.addoption("--rounds", type=int, default=20, help="how often durability tests kill the server (default: 20)")
+    parser.addoption("--stories", type=int, default=STORIES, help="how many lives are lived (default: %(default)s)")
+    parser.addoption("--shrink", action="store_true", help="make a story that fails short; takes minutes")
 
 
 def pytest_configure() -> None:
@@ -77,6 +82,19 @@ def rounds(request: pytest.FixtureRequest) -> int:
     """How often a durability test kills the server."""
     asked: int = request.config.getoption("--rounds")
     return asked
+
+
+@pytest.fixture
+def stories(request: pytest.FixtureRequest) -> hypothesis.settings:
+    """How long a state machine goes on. Shrinking takes longer than `faulthandler_timeout`, so it is asked for."""
+    return hypothesis.settings(
+        max_examples=request.config.getoption("--stories"),
+        stateful_step_count=40,
+        deadline=None,
+        print_blob=True,
+        phases=[phase for phase in Phase if phase is not Phase.shrink or request.config.getoption("--shrink")],
+        suppress_health_check=[HealthCheck.too_slow],  # each step is several requests
+    )
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ from tests.http.conftest import ORIGIN, PASSWORD, Inbox, Visitor, World
 from tests.support.attack import OPERATOR, audited, dump
 from tests.support.members import STALE, code, email_of, follow, headings, last, link, member
 from tests.support.notices import notice, user_of, with_bound
+from tests.support.second_step import add_passkey
+from tests.support.software_authenticator import SoftwareAuthenticator
 
 ADDRESS, EVES = "ada@example.org", "eve@example.net"
 EVES_NETWORK = "203.0.113.66"
@@ -240,6 +242,32 @@ async def test_a_sign_in_under_way_does_not_slip_by(world: World) -> None:
     assert (await dump(world.services.db))["session"] == []
     for thief in thieves:
         assert (await thief.get("/api/sessions/current")).status_code == 401
+
+
+@pytest.mark.asvs("7.4.3")
+@pytest.mark.asvs("15.4.2")
+@pytest.mark.parametrize("by", ["link", "administrator"])
+async def test_a_passkey_that_is_taken_away_while_it_signs_in_lets_nobody_in(world: World, by: str) -> None:
+    for turns in range(0, 320, 16):  # of the event loop, by which the thief is ahead
+        uid, device, thief = f"ada{turns}", SoftwareAuthenticator(), world.visitor("203.0.113.66")
+        owner, user_id = await member(world, uid, f"{uid}@example.org")
+        token = (await notice(world, user_id)).removeprefix("/not-me/")
+        assert (await add_passkey(owner, device)).status_code == 201
+        options = (await thief.http.post("/api/sessions/passkey/options", json={})).json()
+        body = {"credential": device.get(options, ORIGIN)}
+
+        async def take_away(user_id: str = user_id, token: str = token, turns: int = turns) -> None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if by == "link":
+                await world.services.not_me.act(token, OPERATOR)
+            else:
+                await world.services.steps.reset_for(user_id, None, OPERATOR)
+
+        answer, _ = await asyncio.gather(thief.http.post("/api/sessions/passkey", json=body), take_away())
+        assert answer.status_code in {201, 400}
+        assert (await thief.get("/api/sessions/current")).status_code == 401, turns
+        world.clock.advance(3600)
 
 
 async def test_looking_changes_nothing_and_a_made_up_link_leads_nowhere(world: World) -> None:

@@ -296,21 +296,30 @@ class Factors:
         self, claimant: Claimant, purpose: str, credential: object, caller: Caller, *, beside_another: bool = True
     ) -> Passed:
         async with await self.tries.admit(FACTOR, caller) as admission:
-            _, passed = await self._check_passkey(
-                claimant.holder, purpose, credential, claimant.user_id, caller, beside_another=beside_another
-            )
+            passed = await self._check_passkey(
+                claimant.holder, purpose, credential, claimant.user_id, caller, _only_passed,
+                beside_another=beside_another,
+            )  # fmt: skip
             admission.succeeded()
         return passed
 
-    async def verify_anybody(self, holder: bytes, credential: object, caller: Caller) -> tuple[User, Shown]:
+    async def verify_anybody(
+        self, holder: bytes, credential: object, caller: Caller, then: Callable[[User, Shown], Work[T]]
+    ) -> T:
         """Whose passkey it is, verified by the device's own check of its user (C30).
 
-        Raises Invalid naming `credential`, RateLimited, Unavailable.
+        `then` runs in the transaction that spends the answer, with the user locked: whoever takes the passkey away, and
+        ends the sessions, comes before or after as a whole. Raises Invalid naming `credential`, RateLimited,
+        Unavailable, and what `then` raises.
         """
+
+        def shown(user: User, passed: Passed) -> Work[T]:
+            return (yield from then(user, Shown(PASSKEY, passed.amr)))
+
         async with await self.tries.admit(FACTOR, caller) as admission:
-            user, passed = await self._check_passkey(holder, SIGN_IN, credential, None, caller, beside_another=False)
+            done = await self._check_passkey(holder, SIGN_IN, credential, None, caller, shown, beside_another=False)
             admission.succeeded()
-        return user, Shown(PASSKEY, passed.amr)
+        return done
 
     async def _counted(self, claimant: Claimant, kind: Sent | Computed, answer: str, caller: Caller) -> Shown:
         """Count a try of something that can be guessed before looking at it (C11, C14)."""
@@ -465,10 +474,11 @@ class Factors:
         credential: object,
         user_id: str | None,
         caller: Caller,
+        then: Callable[[User, Passed], Work[T]],
         *,
-        beside_another: bool = False,
-    ) -> tuple[User, Passed]:
-        """Use up the challenge first: whatever comes of it, it is asked once (C29)."""
+        beside_another: bool,
+    ) -> T:
+        """Use up the challenge first: whatever comes of it, it is asked once (C29). `then`: see `verify_anybody`."""
         owner: str | None = user_id
         try:
             answer = passkey.read_credential(credential) if isinstance(credential, str) else credential
@@ -488,15 +498,20 @@ class Factors:
                 user_handle=handle or b"", discovered=purpose == SIGN_IN,
                 require_user_verification=purpose != STEP, beside_another=beside_another,
             )  # fmt: skip
-            user = await self._user(one.user_id)
             now = self.clock.now()
-            await self.db.write(lambda: self._spend(one, passed, now, caller))
+
+            def work() -> Work[T]:
+                # Locked first: whoever removes it at this moment must not wait for us in a circle.
+                user = yield from self.users.locked(one.user_id)
+                yield from self._spend(one, passed, now, caller)
+                return (yield from then(user, passed))
+
+            return await self.db.write(work)
         except Refused as refusal:
             await self._refuse_passkey(owner, refusal.reason, caller)
             raise Invalid([FieldError("credential", "wrong", WRONG_PASSKEY)], reason=refusal.reason) from None
         except NotFound:
             raise Invalid([FieldError("credential", "wrong", WRONG_PASSKEY)], reason="user is gone") from None
-        return user, passed
 
     # Refusing ---------------------------------------------------------------------------------------------------
 
@@ -558,6 +573,11 @@ def _failure(kind: str, reason: str, failures: int, device: KnownDevice | None) 
         "failures": failures,
         "known_device": device is not None,
     }
+
+
+def _only_passed(_: User, passed: Passed) -> Work[Passed]:
+    yield from ()
+    return passed
 
 
 def _wrong(kind: str, reason: str) -> Invalid:

@@ -20,6 +20,7 @@ from doorward.authenticators import (
     Factors,
     KnownDevice,
     Proven,
+    Shown,
     has_factor,
 )
 from doorward.confirmations import holder_of_session
@@ -247,17 +248,17 @@ class SecondStep:
         `cookie`: of the browser that asked. Raises Invalid naming `credential`, InvalidCredentials (disabled),
         RateLimited, Unavailable.
         """
-        user, shown = await self.factors.verify_anybody(holder_of_browser(cookie or ""), credential, caller)
-        proof = Proof(shown.amr, self.clock.now())
-        device_id = await self.sessions.find_own_device(user.id, device_token)
+        device = await self.sessions.find_device(device_token)
 
-        def work() -> Work[SignInOutcome]:
+        def work(user: User, shown: Shown) -> Work[SignInOutcome]:
+            proof = Proof(shown.amr, self.clock.now())
+            device_id = device[0] if device is not None and device[1] == user.id else None
             begins = Start(start.transport, device_id, start.replaced, start.path)
             outcome = yield from self.sessions.finish(user, proof, caller, begins)
             yield from record_sign_in(self.audit, outcome, proof, caller)
             return outcome
 
-        return await self.db.write(work)
+        return await self.factors.verify_anybody(holder_of_browser(cookie or ""), credential, caller, work)
 
     async def ask_again(self, session: Session, caller: Caller) -> Mapping[str, Any]:
         """What to hand to `navigator.credentials.get` for somebody signed in who is to prove who they are."""
