@@ -149,6 +149,8 @@ class Clients:
                 return await self._by_assertion(assertion, body, client_id)
             return await self._public(client_id)
         except ClientRefused as refused:
+            if not (basic or assertion or client_id):
+                raise  # nobody has claimed to be anybody
             await self.refusals.note(Event.AUTHN_LOGIN_FAIL, caller, {"client": client_id[:64], "why": refused.reason})
             raise
 

@@ -1,0 +1,89 @@
+"""Clients that prove who they are by a signature (RFC 7523; ASVS 10.4.16)."""
+
+import asyncio
+import secrets
+from typing import Any
+
+import pytest
+
+from doorward.kernel.instant import SECOND
+from doorward.oidc import check_public_keys
+from tests.http.conftest import ORIGIN, World
+from tests.support.apps import App, Key, register_service
+
+TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+async def registered(world: World) -> tuple[App, Key]:
+    key = Key(world)
+    jwks = {"keys": [{**key.jwk.as_dict(private=False), "kid": "one"}]}
+    return await register_service(world, auth_method="private_key_jwt", jwks=check_public_keys(jwks)), key
+
+
+def assertion(world: World, app: App, key: Key, header: dict[str, Any] | None = None, **changed: Any) -> str:
+    now = world.clock.now() // SECOND
+    claims = {
+        "iss": app.client.id, "sub": app.client.id, "aud": ORIGIN, "exp": now + 300, "jti": secrets.token_hex(8),
+        **changed,
+    }  # fmt: skip
+    kept = {name: value for name, value in claims.items() if value is not ...}
+    return key.sign({"alg": "ES256", "kid": "one", **(header or {})}, kept)
+
+
+async def status(app: App, sent: str, **more: str) -> int:
+    body = {"grant_type": "client_credentials", "client_assertion": sent, "client_assertion_type": TYPE, **more}
+    answer = await app.http.post("/oauth/token", data=body)
+    assert answer.is_success or answer.json()["error"] == "invalid_client", answer.text
+    return answer.status_code
+
+
+@pytest.mark.asvs("10.4.16")
+async def test_a_signature_of_the_registered_key_counts_once(world: World) -> None:
+    app, key = await registered(world)
+    for audience in (ORIGIN, f"{ORIGIN}/oauth/token"):
+        sent = assertion(world, app, key, aud=audience)
+        answers = await asyncio.gather(*(status(app, sent) for _ in range(20)))
+        assert sorted(answers) == [200] + [401] * 19
+    assert await status(app, assertion(world, app, key), client_id=app.client.id) == 200
+
+
+@pytest.mark.asvs("10.4.16")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"iss": "x"}, {"sub": "x"}, {"aud": "https://evil.example"}, {"aud": [ORIGIN]}, {"aud": ...}, {"exp": ...},
+        {"exp": 0}, {"exp": 2**40}, {"exp": "soon"}, {"jti": ...}, {"jti": ""}, {"nbf": 2**40},
+        {"header": {"alg": "none"}}, {"header": {"alg": "HS256"}}, {"header": {"alg": "RS256"}},
+        {"header": {"kid": "two"}}, {"header": {"crit": ["exp"]}},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_what_is_not_quite_one_is_refused(world: World, changed: dict[str, Any]) -> None:
+    app, key = await registered(world)
+    assert await status(app, assertion(world, app, key, **changed)) == 401
+
+
+async def test_keys_that_an_assertion_brings_along_are_nobodys(world: World) -> None:
+    app, _ = await registered(world)
+    thief = Key(world)
+    public = thief.jwk.as_dict(private=False)
+    for header in ({}, {"jwk": public}, {"jku": "https://evil.example/jwks"}, {"x5c": ["MIIB"]}):
+        assert await status(app, assertion(world, app, thief, header)) == 401
+
+
+async def test_another_clients_assertion_is_its_own(world: World) -> None:
+    (app, key), (other, _) = await registered(world), await registered(world)
+    assert await status(app, assertion(world, app, key), client_id=other.client.id) == 401
+    basic = await register_service(world)
+    assert await status(app, assertion(world, basic, key)) == 401
+
+
+@pytest.mark.parametrize("wrong", [None, {}, {"keys": []}, {"keys": ["x"]}, {"keys": [{"kty": "oct", "k": "AA"}]}])
+def test_what_is_no_set_of_public_keys_is_not_registered(wrong: object) -> None:
+    with pytest.raises(ValueError, match=r"key|keys"):
+        check_public_keys(wrong)
+
+
+def test_a_private_key_is_not_registered(world: World) -> None:
+    with pytest.raises(ValueError, match="private"):
+        check_public_keys({"keys": [Key(world).jwk.as_dict(private=True)]})
