@@ -75,6 +75,7 @@ from doorward.authenticators import Challenges as FactorChallenges
 from doorward.config import BUILT_IN_ROLES, Settings
 from doorward.confirmations import Confirmations, Purpose
 from doorward.datadir import DataDir
+from doorward.events import EventsApi, EventSender, UserEvents, Webhooks
 from doorward.kernel.addresses import PRIVATE_NETWORKS
 from doorward.kernel.caller import LOCAL_OPERATOR, OURSELVES, Caller
 from doorward.kernel.errors import Problem, Unavailable
@@ -159,6 +160,7 @@ PURGE_EVERY_SECONDS = 600
 ERASE_EVERY_SECONDS = 600
 KEYS_EVERY_SECONDS = 60
 PLACES_EVERY_SECONDS = 60
+WEBHOOK_SECONDS = 15.0
 _log = structlog.get_logger("doorward")
 
 OpenDatabase: TypeAlias = Callable[[Settings, DataDir], Awaitable[SqliteDatabase | PostgresDatabase]]
@@ -219,6 +221,9 @@ class Services:
     recovery: Recovery
     not_me: NotMe
     api_keys: ApiKeys
+    events: UserEvents
+    sender: EventSender
+    webhooks: Webhooks
     account: Account
     contacts: Contacts
     phones: Phones
@@ -284,7 +289,8 @@ def wire(  # noqa: PLR0915  the one place where everything meets
 
     schema = Schema(settings.fields, settings.users.read)
     reserved = reserved_keys(settings.signup.reserved_names)
-    users = UsersService(db, clock, audit, schema, revoke, reserved)
+    events = UserEvents(db, clock)
+    users = UsersService(db, clock, audit, schema, revoke, reserved, events.tell)
     sends = SendLimits(durable, refusals)
     notices = SecurityNotices(outbox, confirmations, sealer, limits.notice)
     policy = PasswordPolicy(minimum_length=settings.password.minimum_length, site=settings.site.name)
@@ -309,6 +315,8 @@ def wire(  # noqa: PLR0915  the one place where everything meets
         binding.remove_since,
         api_keys.undo_since,
     )
+    sessions.tell = events.tell
+    receivers = webhook_client(settings)
     passwords.fail_device = passwords.tries.fail_device = sessions.fail_device
     sessions.told_of_device = partial(_tell_of_device, notices, places)
     # Neither a new password nor the end of all sessions is outlived by what somebody else may have begun (C8, C9).
@@ -418,6 +426,9 @@ def wire(  # noqa: PLR0915  the one place where everything meets
             lambda user, caller, now: binding.remove_of_kind(user, RECOVERY, caller, now),
         ),
         api_keys=api_keys,
+        events=events,
+        sender=EventSender(db, clock, sealer, receivers),
+        webhooks=Webhooks(db, clock, sealer, audit, receivers),
         account=Account(db, clock, users, passwords, sessions, audit, refusals, contacts, notices, leaving),
         contacts=contacts,
         phones=phones,
@@ -426,7 +437,7 @@ def wire(  # noqa: PLR0915  the one place where everything meets
         leaving=leaving,
         export=Export(db, clock, users, sessions, audit, limiter, refusals, settings.site.name, exports()),
         setup=Setup(db, clock, users, sign_up, audit),
-        importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password),
+        importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password, events.tell),
         csrf=csrf,
         idempotency=Idempotency(db, clock, sealer),
         places=places,
@@ -473,6 +484,12 @@ def breach_check(settings: Settings) -> BreachCheck:
 def _tell_of_device(notices: SecurityNotices, places: Places, user: User, caller: Caller, now: Instant) -> Work[None]:
     place = places.find(caller.address, user.locale or "en") or ""
     yield from notices.new_device(user, describe(caller.user_agent), caller.address, now, place)
+
+
+def webhook_client(settings: Settings) -> GuardedHttp:
+    """Who carries events to apps."""
+    allowed = PRIVATE_NETWORKS if settings.webhooks.allow_private_networks else ()
+    return GuardedHttp(allowed, seconds=WEBHOOK_SECONDS)
 
 
 def factor_policy(settings: Settings) -> FactorPolicy:
@@ -606,6 +623,9 @@ class App:
             services.outbox.wake = services.delivery.wake
             services.delivery.start()
             s.push_async_callback(services.delivery.stop)
+            services.events.wake = services.sender.wake
+            services.sender.start()
+            s.push_async_callback(services.sender.stop)
             for chore in (
                 repeat(PURGE_EVERY_SECONDS, "purge", partial(_purge, services)),
                 repeat(ERASE_EVERY_SECONDS, "erase", services.leaving.erase_due),
@@ -733,6 +753,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             *ContactRoutes(gate, services.contacts, services.phones, frame).operations(),
             *StepPages(gate, services.steps, cookies, frame).operations(),
             *KeyPages(gate, services.api_keys, frame).operations(),
+            *EventsApi(services.events).operations(),
             *KeysApi(gate, services.api_keys).operations(),
             *StepsApi(gate, services.steps, cookies).operations(),
             *ActivityRoutes(gate, services.activity, frame, not_me=True).operations(),
@@ -784,6 +805,7 @@ async def _purge(services: Services) -> None:
     await services.factors.purge()
     await services.cool_off.purge()
     await services.api_keys.purge()
+    await services.events.purge()
     await services.confirmations.purge()
     await services.delivery.purge()
     await services.durable.purge()

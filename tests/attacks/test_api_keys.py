@@ -20,6 +20,7 @@ from tests.support.notices import notice
 KEYS = "/api/users/me/keys"
 ME = "/api/users/me"
 FOR_KEYS = {  # what some key may do; a new one has to be added here on purpose
+    "GET /api/events": {"events:read"},
     "GET /api/users": {"users:read"},
     "GET /api/users/me": {"profile:read"},
     "GET /api/users/me/activity": {"activity:read"},

@@ -504,6 +504,8 @@ async def deletions(world: World, send: Send, ada: Visitor, eve: Visitor, ada_id
     await world.services.users.set_roles(eve_id, ["admin"], None, OPERATOR)
     await eve.sign_in("eve", NEW)
     await invitations(world, send, eve)
+    for query in ("", "?limit=0"):
+        await send(eve, "GET", f"/api/events{query}")
     for method, body in (("PATCH", {"name": "Nobody"}), ("PUT", {"name": "Nobody"}), ("DELETE", None)):
         await send(eve, method, f"/api/users/{NOBODY}", body)
     await send(eve, "DELETE", "/api/users/me")  # the last administrator

@@ -364,6 +364,26 @@ def test_a_key_for_programs_is_made_listed_and_ended(place: Path) -> None:
     assert made["secret"].encode() not in (place / "doorward-data/doorward.db").read_bytes()
 
 
+def test_an_app_is_told_of_users_by_a_webhook(place: Path) -> None:
+    added = answer("webhook", "add", "https://app.example.org/hooks", "--type", "user.deleted")
+    assert added["secret"].startswith("whsec_")
+    assert (added["types"], added["cursor"], added["given_up_at"]) == (["user.deleted"], "0", None)
+    assert "shown only this once" in right("webhook", "add", "https://app.example.org/all").stdout
+    assert added["secret"] not in json.dumps(answer("webhook", "list"))
+    assert len(answer("webhook", "list")) == 2
+    right("webhook", "replay", added["id"], "--after", "0")
+    right("webhook", "remove", added["id"])
+    assert len(answer("webhook", "list")) == 1
+    for arguments in (["remove", added["id"]], ["test", added["id"]], ["replay", added["id"], "--after", "0"]):
+        assert run("webhook", *arguments).exit_code == 1
+    assert run("webhook", "add", "ftp://app.example.org").exit_code == 1
+    (inside,) = [answer("webhook", "add", "https://127.0.0.1/hooks")]
+    refused = run("webhook", "test", inside["id"])
+    assert refused.exit_code == 1
+    assert "must not ask" in refused.stderr
+    assert added["secret"].encode() not in (place / "doorward-data/doorward.db").read_bytes()
+
+
 def test_the_database_is_brought_up_to_date() -> None:
     assert right("db", "upgrade").stdout.startswith("The database is at schema 0")
     assert right("db", "upgrade").stdout.startswith("The database is at schema 0")

@@ -33,6 +33,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "db": "Bring the database up to date.",
     "key": "List keys, and replace the one that seals secrets.",
     "apikey": "Make, list and end API keys.",
+    "webhook": "Tell apps what happens to users.",
     "mail": "Preview, test, list and retry messages.",
     "audit": "Read and verify the audit trail.",
 }

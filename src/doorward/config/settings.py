@@ -248,6 +248,15 @@ class ApiKeys(Section, frozen=True):
     ] = {}  # fmt: skip
 
 
+class Webhooks(Section, frozen=True):
+    """Where apps are told of what happens to users; `doorward webhook` adds them."""
+
+    allow_private_networks: Annotated[
+        bool, Meta(description="Whether an endpoint may have an address of a private network, or plain http on this "
+                   "machine.")
+    ] = False  # fmt: skip
+
+
 class Log(Section, frozen=True):
     """What is written to standard error."""
 
@@ -288,6 +297,7 @@ class Settings(Section, frozen=True):
     password: Password = Password()
     users: Users = Users()
     apikeys: ApiKeys = ApiKeys()
+    webhooks: Webhooks = Webhooks()
     log: Log = Log()
     roles: Roles = ()
     fields: Fields = {}

@@ -11,6 +11,7 @@ import msgspec
 
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
 from doorward.authenticators import Factors, Standing
+from doorward.events import Tell, tell_nobody
 from doorward.kernel.assurance import Proof
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import InvalidCredentials, NotFound, NotSignedIn, Unavailable
@@ -90,6 +91,7 @@ class Sessions:
     end_of_user: Callable[[str, str, Instant], Work[None]] = _end_nothing_of_user
     told_of_device: Callable[[User, Caller, Instant], Work[None]] = _tell_nobody
     shown_factor: Callable[[str, Caller], Work[None]] = _note_nothing
+    tell: Tell = tell_nobody
     cache: SessionCache = field(default_factory=SessionCache)
     feed: RevocationFeed = field(init=False)
 
@@ -420,6 +422,7 @@ class Sessions:
             session_id=session_id,
             payload={"why": why},
         )
+        yield from self.tell("session.ended", user_id, {"session_id": session_id}, self.clock.now())
 
     # Known devices ----------------------------------------------------------------------------------------------
 

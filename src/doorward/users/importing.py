@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Final, Literal, TypeAlias
 
 from doorward.audit import AuditTrail, Event, Outcome
+from doorward.events import Tell, tell_nobody
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.errors import FieldError, Invalid
 from doorward.kernel.ids import new_id
@@ -76,6 +77,7 @@ class Importer:
     schema: Schema
     recognises: Callable[[str], bool]
     set_password: Callable[[str, str], Work[None]]
+    tell: Tell = tell_nobody
 
     async def import_users(self, source: Source, report: Callable[[Refused], None], *, dry_run: bool = False) -> Totals:
         """Read `source` to its end, 500 records a transaction, and tell `report` of all that is not imported.
@@ -163,6 +165,7 @@ class Importer:
             return "taken"
         yield from self.set_password(user_id, ready.digest)
         payload = {"legacy_id": ready.new.legacy_id}
+        yield from self.tell("user.created", user_id, payload, at)
         yield from self.audit.record(
             Event.USER_CREATED, Outcome.SUCCESS, LOCAL_OPERATOR, user_id=user_id, payload=payload
         )

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from doorward.audit import AuditTrail, Event, Outcome
+from doorward.events import Tell, tell_nobody
 from doorward.kernel.caller import OURSELVES, Caller
 from doorward.kernel.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from doorward.kernel.ids import new_id
@@ -59,6 +60,7 @@ class UsersService:
     schema: Schema
     revoke: Revoke
     reserved: frozenset[str] = frozenset()  # see `reserved_keys`
+    tell: Tell = tell_nobody
 
     # Reading ------------------------------------------------------------------------------------------------------
 
@@ -122,6 +124,7 @@ class UsersService:
             if first is not None:
                 yield from first()
             user = yield from self._insert(new, roles, now)
+            yield from self.tell("user.created", user.id, legacy(user.legacy_id), now)
             yield from self.audit.record(
                 Event.USER_CREATED, Outcome.SUCCESS, caller, user_id=user.id, actor_id=user.id,
                 payload={"roles": list(roles)} if roles else None,
@@ -221,15 +224,17 @@ class UsersService:
                 yield from first()
             user = yield from _find_locked(user_id)
             yield from _check_not_last_admin(user)
-            yield from self._erase(user_id, actor_id, caller, now)
+            yield from self._erase(user, actor_id, caller, now)
 
         await self.db.write(work)
 
     def _erase(
-        self, user_id: str, actor_id: str | None, caller: Caller, now: Instant, asked_at: Instant | None = None
+        self, user: User, actor_id: str | None, caller: Caller, now: Instant, asked_at: Instant | None = None
     ) -> Work[None]:
+        user_id = user.id
         yield from store.delete_user(user_id)
         yield from self.revoke(user_id, now, None)
+        yield from self.tell("user.deleted", user_id, legacy(user.legacy_id), now)
         yield from self.audit.record(
             Event.USER_DELETED, Outcome.SUCCESS, caller, user_id=user_id, actor_id=actor_id,
             payload=None if asked_at is None else {"asked_at": to_rfc3339(asked_at)},
@@ -272,6 +277,7 @@ class UsersService:
         yield from store.insert_deletion(user_id, now, due_at)
         yield from store.update_user(replace(user, status=LEAVING), now)
         yield from self.revoke(user_id, now, SessionsEnd(caller, user_id, "leaving"))
+        yield from self.tell("user.updated", user_id, {"changed": ["status"], "status": LEAVING}, now)
         yield from self.audit.record(
             Event.USER_ARCHIVED, Outcome.SUCCESS, caller, user_id=user_id, actor_id=user_id,
             payload={"due_at": to_rfc3339(due_at)},
@@ -319,7 +325,7 @@ class UsersService:
         asked_at = yield from store.delete_due_deletion(user_id, now)
         if asked_at is None or user.status != LEAVING:
             return False
-        yield from self._erase(user_id, user_id, OURSELVES, now, asked_at)
+        yield from self._erase(user, user_id, OURSELVES, now, asked_at)
         yield from also(user, now)
         return True
 
@@ -343,10 +349,10 @@ class UsersService:
         if kind == "email" and (yield from store.find_proven_owner(kind, key)) not in {None, user_id}:
             raise Conflict(ANOTHERS, reason="address proven by somebody else")
         for other in (yield from store.delete_contact_of_others(kind, key, user_id)):
-            yield from store.count_up(other, now)
+            yield from self._touch(other, kind, now)
             yield from self._record_contact(other, kind, "void", caller, None)
         old = yield from store.replace_contact(user_id, kind, value, key, now)
-        yield from store.count_up(user_id, now)
+        yield from self._touch(user_id, kind, now)
         yield from self._record_contact(user_id, kind, "proven", caller, user_id)
         return old
 
@@ -374,7 +380,7 @@ class UsersService:
         """Forget a user's address or number, in the caller's transaction; what it was. `actor_id`: if not the user."""
         old = yield from store.replace_contact(user_id, kind, None, "", now)
         if old is not None:
-            yield from store.count_up(user_id, now)
+            yield from self._touch(user_id, kind, now)
             yield from self._record_contact(user_id, kind, "removed", caller, actor_id or user_id)
         return old
 
@@ -390,6 +396,11 @@ class UsersService:
     async def set_locale(self, user_id: str, locale: str) -> None:
         """Keep the language of a user's messages."""
         await self.db.write(lambda: store.update_locale(user_id, locale))
+
+    def _touch(self, user_id: str, kind: ContactKind, now: Instant) -> Work[None]:
+        """Something changed that is kept beside the user."""
+        yield from store.count_up(user_id, now)
+        yield from self.tell("user.updated", user_id, {"changed": [kind]}, now)
 
     def _record_contact(
         self, user_id: str, kind: ContactKind, what: str, caller: Caller, actor_id: str | None
@@ -412,6 +423,8 @@ class UsersService:
         if "email" in names:
             yield from store.replace_email(old.id, new.email, now)
         yield from store.update_user(new, now)
+        status = {"status": new.status} if "status" in names else {}
+        yield from self.tell("user.updated", old.id, {"changed": names, **status}, now)
         if any(name in names for name in _IN_SESSIONS):
             ending = [name for name in _ENDING if name in names]
             end = SessionsEnd(caller, actor_id, f"{ending[0]} changed") if ending else None
@@ -437,6 +450,11 @@ class UsersService:
 
     def _today(self) -> date:
         return datetime.fromtimestamp(self.clock.now() // SECOND, UTC).date()
+
+
+def legacy(legacy_id: str | None) -> dict[str, str]:
+    """What an event tells of where a user came from: an app may know them by that id."""
+    return {} if legacy_id is None else {"legacy_id": legacy_id}
 
 
 def _find_locked(user_id: str) -> Work[User]:
