@@ -143,7 +143,7 @@ class Browser:
             expires_at=float(entry.exp),
             refresh_token=said.get("refresh_token", session.refresh_token),
         )
-        self.sessions.save(cookie, new)
+        self.sessions.save(cookie, new, self.clock.now())
         return new
 
     def _insist_on_own_page(self, request: Request) -> None:
@@ -235,7 +235,7 @@ class Browser:
         if old is not None:
             self.sessions.end(old)
         cookie = secrets.token_urlsafe(32)  # never the old one: whoever planted that would be signed in, too
-        self.sessions.save(cookie, session)
+        self.sessions.save(cookie, session, self.clock.now())
         cookies = [self._set(self._cookie, cookie, None), self._set(self._begun + begun.state[:8], "", 0)]
         return _redirect(begun.then, cookies)
 

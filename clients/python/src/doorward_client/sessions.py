@@ -29,8 +29,8 @@ class SessionStore(Protocol):
     def read(self, name: bytes, now: float) -> bytes | None:
         """The row of this name that has not ended."""
 
-    def write(self, name: bytes, content: bytes, until: float) -> None:
-        """Keep a row, in place of one of the same name."""
+    def write(self, name: bytes, content: bytes, *, now: float, until: float) -> None:
+        """Keep a row, in place of one of the same name. A good moment to forget rows that have ended."""
 
     def delete(self, name: bytes) -> None:
         """Forget a row, if it is there."""
@@ -47,8 +47,10 @@ class SessionsInMemory:
         content, until = self._rows.get(name, (b"", 0.0))
         return content if until > now else None
 
-    def write(self, name: bytes, content: bytes, until: float) -> None:
-        """Keep a row."""
+    def write(self, name: bytes, content: bytes, *, now: float, until: float) -> None:
+        """Keep a row, and forget those that have ended."""
+        for old in [name for name, (_, end) in list(self._rows.items()) if end <= now]:
+            self._rows.pop(old, None)
         self._rows[name] = (content, until)
 
     def delete(self, name: bytes) -> None:
@@ -70,20 +72,16 @@ class SessionsInSQLite:
         row = found.fetchone()
         return row[0] if row else None
 
-    def write(self, name: bytes, content: bytes, until: float) -> None:
-        """Keep a row."""
+    def write(self, name: bytes, content: bytes, *, now: float, until: float) -> None:
+        """Keep a row, and forget those that have ended."""
         with self._connection() as connection:
+            connection.execute("DELETE FROM session WHERE until <= ?", (int(now),))
             connection.execute("INSERT OR REPLACE INTO session VALUES (?, ?, ?)", (name, content, int(until)))
 
     def delete(self, name: bytes) -> None:
         """Forget a row."""
         with self._connection() as connection:
             connection.execute("DELETE FROM session WHERE id = ?", (name,))
-
-    def purge(self, now: float) -> None:
-        """Forget every row that has ended."""
-        with self._connection() as connection:
-            connection.execute("DELETE FROM session WHERE until <= ?", (int(now),))
 
     def close(self) -> None:
         """Close this thread's connection; those of others close with their threads."""
@@ -124,10 +122,10 @@ class Sessions:
         opened = None if content is None else unseal(derive(cookie, "session"), content, "session")
         return None if opened is None else Session(**json.loads(opened))
 
-    def save(self, cookie: str, session: Session) -> None:
+    def save(self, cookie: str, session: Session, now: float) -> None:
         """Keep it."""
         content = seal(derive(cookie, "session"), json.dumps(asdict(session)).encode(), "session")
-        self.store.write(_name(cookie), content, session.until)
+        self.store.write(_name(cookie), content, now=now, until=session.until)
 
     def end(self, cookie: str) -> None:
         """End it; the cookie stands for nothing any more."""

@@ -157,6 +157,18 @@ class Issuer:
         self._active[token] = dict(claims)
         return token
 
+    def grant(self, user: User, client: Client, scope: str, nonce: str | None = None) -> dict[str, Any]:
+        """What the token endpoint would answer after a sign-in."""
+        auth_time = int(self.clock.now()) if user.signed_in_at is None else user.signed_in_at
+        made = _Refresh(client, user, scope, secrets.token_hex(8), secrets.token_hex(8), auth_time)
+        with self._lock:
+            return _opened(self._issue(made, nonce))
+
+    def refresh(self, token: str, client: Client) -> dict[str, Any]:
+        """What the token endpoint would answer to a refresh token, whoever has it."""
+        with self._lock:
+            return _opened(self._rotate({"refresh_token": token}, client))
+
     def api_key(self, user: User, scope: str) -> str:
         """An API key of somebody's."""
         key = f"dw_{secrets.token_urlsafe(32)}"
@@ -286,11 +298,7 @@ class Issuer:
         if form.get("redirect_uri") != code.asked["redirect_uri"]:
             return _json(400, {"error": "invalid_grant"})
         code.used = True
-        auth_time = int(self.clock.now()) if code.user.signed_in_at is None else code.user.signed_in_at
-        grant = _Refresh(
-            client, code.user, code.asked.get("scope", ""), secrets.token_hex(8), secrets.token_hex(8), auth_time
-        )
-        return self._issue(grant, code.asked.get("nonce"))
+        return _json(200, self.grant(code.user, client, code.asked.get("scope", ""), code.asked.get("nonce")))
 
     def _rotate(self, form: Mapping[str, str], client: Client) -> Answer:
         grant = self._refresh.get(form.get("refresh_token", ""))
@@ -512,6 +520,11 @@ def _pairs(text: str) -> dict[str, str]:
 
 def _json(status: int, value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
     return status, {"content-type": "application/json", "cache-control": "no-store", **(headers or {})}, _dump(value)
+
+
+def _opened(answer: Answer) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(answer[2])
+    return found
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
