@@ -30,8 +30,13 @@ from doorward.kernel import errors
 SOURCE = Path(__file__).parents[1] / "src" / "doorward"
 LOCALES = SOURCE / "locale"
 DOMAIN = "doorward"
-# What only programs read stays English.
-FOR_PROGRAMS = {SOURCE / "kernel" / "strict_json.py", SOURCE / "web" / "schemas.py", SOURCE / "web" / "system.py"}
+# What only programs read, or operators at the command line, stays English.
+FOR_PROGRAMS = {
+    SOURCE / "events" / "webhooks.py",
+    SOURCE / "kernel" / "strict_json.py",
+    SOURCE / "web" / "schemas.py",
+    SOURCE / "web" / "system.py",
+}
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)  # catalogues carry no dates that change by themselves
 PLACE = re.compile(r"%\(\w+\)s")
 
@@ -43,6 +48,11 @@ def kinds(root: type[errors.Problem] = errors.Problem) -> Iterator[type[errors.P
         yield from kinds(kind)
 
 
+def _speaks_to_people(kind: type[errors.Problem]) -> bool:
+    """Whether the first argument is a sentence for people. What OAuth answers is read by developers, in English."""
+    return "detail" in signature(kind).parameters and not issubclass(kind, errors.OAuthRefused)
+
+
 # Call -> where its sentences are: positions and keywords.
 PLACES: Mapping[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
     "msgid": ((0,), ("text",)),
@@ -51,7 +61,7 @@ PLACES: Mapping[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
     "Rule": ((1, 3), ("label", "messages")),
     "form": ((), ("notice",)),
     "render": ((), ("notice",)),
-    **{kind.__name__: ((0,), ("detail",)) for kind in kinds() if "detail" in signature(kind).parameters},
+    **{kind.__name__: ((0,), ("detail",)) for kind in kinds() if _speaks_to_people(kind)},
 }
 
 

@@ -21,6 +21,8 @@ from tests.support.postgres import PostgresServer, postgres_server
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 TEMPLATE = "template_doorward"
+hypothesis.settings.register_profile("house", deadline=None)  # a busy machine is slow, and nothing is wrong
+hypothesis.settings.load_profile("house")
 STORIES = 15
 
 

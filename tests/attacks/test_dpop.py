@@ -103,7 +103,7 @@ async def test_keys_that_nobody_should_sign_with_are_refused(world: World) -> No
         assert (refused.status_code, refused.json()["error"]) == (400, "invalid_dpop_proof"), what
     good = {"typ": "dpop+jwt", "alg": "EdDSA"}
     key = OKPKey.generate_key("Ed25519", private=True)
-    proof = sign({**good, "jwk": key.as_dict(private=False)}, claims_of(own.proof()), key)  # type: ignore[dict-item]
+    proof = sign({**good, "jwk": key.as_dict(private=False)}, claims_of(own.proof()), key)  # type: ignore[dict-item]  a header of texts
     assert (await service.token(proof, grant_type="client_credentials")).status_code == 200
 
 

@@ -39,9 +39,9 @@ def test_every_event_of_the_vocabulary_has_words(event: Event) -> None:
 
 
 def used_events() -> Iterator[tuple[str, Event]]:
-    """Every event that some module names, and which; but for those of keys, which are about nobody."""
+    """Every event that some module names, and which; but for those of keys and clients, which are about nobody."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path.parent.name not in {"audit", "sealing"} and not path.name.startswith("activity"):
+        if path.parent.name not in {"audit", "sealing"} and not path.name.startswith(("activity", "clients")):
             for name in re.findall(r"\bEvent\.([A-Z0-9_]+)", path.read_text("utf-8")):
                 yield path.name, Event[name]
 

@@ -95,7 +95,7 @@ def problems(client: Client, *, fields: Sequence[str], development: bool) -> lis
 def _bad_names(client: Client) -> Iterator[str]:
     if not _ID.fullmatch(client.id) or is_id(client.id) or client.id == FIRST_PARTY:
         yield f"id: {client.id!r} is not 3 to 64 small letters, digits, '.', '_' or '-', or is taken"
-    if not client.name.strip() or len(client.name) > 100 or not client.name.isprintable():  # noqa: PLR2004
+    if not client.name.strip() or len(client.name) > 100 or not client.name.isprintable():  # noqa: PLR2004  letters
         yield "name: give it a name of at most 100 characters"
     if client.alg not in ALGORITHMS:
         yield f"alg: choose one of {', '.join(ALGORITHMS)}"
