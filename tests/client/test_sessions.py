@@ -11,6 +11,7 @@ import pytest
 
 from doorward_client import (
     Clock,
+    ForgedRequest,
     Guard,
     NotSignedIn,
     Request,
@@ -203,3 +204,25 @@ def test_what_is_no_cookie_of_ours_is_not_looked_up(guard: Asked, cookie: str, v
     assert guard.identify(visit(cookie)).sub
     with pytest.raises(NotSignedIn):
         guard.identify(visit(value))
+
+
+@pytest.mark.asvs("3.5.1", "4.4.2")
+@pytest.mark.parametrize("origin", [None, "https://evil.example", "null", "http://127.0.0.1:9.evil.example"])
+def test_a_websocket_of_another_site_is_not_opened(
+    guard: Asked, cookie: str, settings: Settings, ada: User, origin: str | None
+) -> None:
+    own = {"cookie": f"doorward-session={cookie}", "origin": settings.app_url or ""}
+    assert guard.identify(Request("WEBSOCKET", "/", Headers(own))).sub == ada.sub
+    foreign = {name: value for name, value in (own | {"origin": origin}).items() if value is not None}
+    with pytest.raises(ForgedRequest):
+        guard.identify(Request("WEBSOCKET", "/", Headers(foreign)))
+
+
+def test_behind_tls_the_cookie_is_bound_to_its_host(doorward_issuer: Issuer, app: Client) -> None:
+    settings = Settings(doorward_issuer.url, app.client_id, app.secret, app_url="https://app.example")
+    with Guard(settings, store=SessionsInMemory()) as guard:
+        reply = guard.route(Request("GET", "/auth/sign-in", Headers()))
+    assert reply is not None
+    (line,) = [value for name, value in reply.headers if name == "Set-Cookie"]
+    assert line.startswith("__Host-doorward-sign-in-")
+    assert "Secure" in line.split("; ")

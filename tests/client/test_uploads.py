@@ -91,7 +91,7 @@ def test_texts_and_comments_are_gone() -> None:
 def archive() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as written:
-        written.writestr("a", "b")
+        written.writestr(zipfile.ZipInfo("a"), "b")
     return file.getvalue()
 
 

@@ -275,14 +275,19 @@ def test_a_key_that_is_published_no_more_is_believed_no_more(
     settings: Settings, doorward_issuer: Issuer, app: Client, ada: User, doorward_clock: MovableClock, kind: str
 ) -> None:
     with guarding(kind, settings, doorward_clock.as_clock()) as guard:
+        doorward_clock.advance(-10)
         guard.verify(doorward_issuer.access_token(ada, app))
+        doorward_clock.advance(595)
+        long = doorward_issuer.access_token(ada, app)
+        guard.verify(long)
         stolen = doorward_issuer.keys.pop()
         doorward_issuer.add_key()
-        doorward_clock.advance(600)
+        doorward_clock.advance(6)
         theirs = doorward_issuer.access_token(ada, app)
         assert guard.verify(theirs).sub
         head = {"alg": "ES256", "typ": "at+jwt", "kid": stolen.thumbprint()}
         refuse(guard, sign(head, opened(theirs, 1), stolen))
+        refuse(guard, long)  # though it was verified before
 
 
 def test_keys_that_cannot_be_had_are_no_reason_to_believe(guard: Asked, doorward_issuer: Issuer, good: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from doorward_client.clock import Clock
 from doorward_client.errors import Refused
 from doorward_client.principal import Principal, Requirement
-from doorward_client.request import Reply, Request
+from doorward_client.request import WEBSOCKET, Reply, Request
 from doorward_client.settings import Settings
 from doorward_client.tasks import AsyncGuard
 from doorward_client.wsgi import Sessions, store_of
@@ -98,7 +98,7 @@ def csrf_token(scope: Scope) -> str:
 
 
 def request_of(scope: Scope) -> Request:
-    """The request as we look at it. A WebSocket's handshake changes something: it opens a way to do so."""
+    """The request, or the handshake of a WebSocket, as we look at it."""
     headers: list[tuple[bytes, bytes]] = scope["headers"]
 
     def header(name: str) -> str | None:
@@ -108,7 +108,7 @@ def request_of(scope: Scope) -> Request:
 
     raw = scope.get("raw_path")
     path: str = scope["path"] if raw is None else raw.decode("latin-1").partition("?")[0]
-    return Request(scope.get("method", "WEBSOCKET"), path, header, scope.get("query_string", b"").decode("latin-1"))
+    return Request(scope.get("method", WEBSOCKET), path, header, scope.get("query_string", b"").decode("latin-1"))
 
 
 def bearer_of(scope: Scope) -> bytes | None:

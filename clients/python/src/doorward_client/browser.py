@@ -21,7 +21,7 @@ from doorward_client.flows import Answer, Call, Exclusive, Flow
 from doorward_client.introspection import basic
 from doorward_client.principal import Principal
 from doorward_client.provider import Provider, json_of
-from doorward_client.request import Reply, Request
+from doorward_client.request import WEBSOCKET, Reply, Request
 from doorward_client.seal import derive, seal, unseal
 from doorward_client.sessions import Session, Sessions, SessionStore
 from doorward_client.settings import Settings
@@ -148,6 +148,12 @@ class Browser:
 
     def _insist_on_own_page(self, request: Request) -> None:
         origin = request.header("origin")
+        if (
+            request.method == WEBSOCKET
+        ):  # a script cannot add headers to it, but browsers always say where it comes from
+            if origin != self.settings.app_url:
+                raise ForgedRequest("the request comes from another site")
+            return
         if origin is not None and origin != self.settings.app_url:
             raise ForgedRequest("the request comes from another site")
         if request.header("sec-fetch-site") not in {None, "same-origin", "none"}:

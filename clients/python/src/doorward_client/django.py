@@ -11,8 +11,8 @@
     def me(request):
         return JsonResponse({"sub": user_of(request).sub})
 
-Where a Doorward session signs somebody in, its own CSRF token is asked for, whatever Django's middleware does besides:
-`{{ request.doorward_csrf_token }}` as the field `csrf_token`, or `X-CSRF-Token`.
+Views are synchronous ones. Where a Doorward session signs somebody in, its own CSRF token is asked for, whatever
+Django's middleware does besides: `{{ request.doorward_csrf_token }}` as the field `csrf_token`, or `X-CSRF-Token`.
 """
 
 from collections.abc import Callable, Collection

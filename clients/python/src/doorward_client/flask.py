@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 
 from doorward_client.clock import Clock
 from doorward_client.errors import NotSignedIn, Refused
@@ -95,7 +95,8 @@ class Doorward:
             @wraps(view)
             def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
                 self._identify(requirement)
-                return view(*args, **kwargs)
+                answer: R = current_app.ensure_sync(view)(*args, **kwargs)
+                return answer
 
             return guarded
 

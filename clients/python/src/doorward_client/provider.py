@@ -1,7 +1,7 @@
 """What the issuer publishes about itself: where its endpoints are, and the keys that verify its tokens."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -91,6 +91,9 @@ class Provider:
 
     issuer: str
     clock: Clock
+    on_key_dropped: Callable[[], None] = lambda: (
+        None
+    )  # what a key has verified that is published no more counts no more
     _metadata: Metadata | None = field(default=None, init=False)
     _keys: Mapping[str, VerificationKey] = field(default_factory=dict, init=False)
     _read_at: float | None = field(default=None, init=False)
@@ -127,7 +130,9 @@ class Provider:
         self._tried_at = now
         try:
             metadata = yield from self.metadata()
-            self._keys = _keys((yield from read_json(Call("GET", metadata.jwks_uri))))
+            before, self._keys = self._keys, _keys((yield from read_json(Call("GET", metadata.jwks_uri))))
+            if before.keys() - self._keys.keys():
+                self.on_key_dropped()
         except Unavailable:
             if self._age() >= GREATEST_AGE_SECONDS:
                 self._keys, self._read_at = {}, None

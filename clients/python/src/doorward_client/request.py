@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+WEBSOCKET = "WEBSOCKET"  # in place of a method, for a handshake: it opens a way to change something
+
 
 def _no_form() -> str | None:
     return None

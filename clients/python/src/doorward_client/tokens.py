@@ -46,6 +46,10 @@ class Tokens:
     size: int = 10_000
     _seen: OrderedDict[bytes, Seen] = field(default_factory=OrderedDict, init=False)
 
+    def __post_init__(self) -> None:
+        """Remember nothing that a withdrawn key has signed."""
+        self.provider.on_key_dropped = self._seen.clear
+
     def __len__(self) -> int:
         """How many tokens are remembered."""
         return len(self._seen)

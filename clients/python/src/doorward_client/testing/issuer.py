@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -454,6 +455,11 @@ class Issuer:
 class _Server(ThreadingHTTPServer):
     issuer: Issuer
     daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as the standard library has it
+        """Say nothing of clients that go before they are answered."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
