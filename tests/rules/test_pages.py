@@ -17,9 +17,10 @@ from doorward.web.forms import FieldType, FormField
 from doorward.web.pages import Pages, filled, template_folders
 from doorward.web.reference import example, reference
 from doorward.web.translations import NAMES, Catalogues, direction
-from tests.support.sample_pages import APP, (
+from tests.support.sample_pages import (
     ACTIVITY,
     ADA,
+    APP,
     DOCUMENT,
     IDENTIFIER,
     LEADERBOARD,
