@@ -101,9 +101,9 @@ async def test_keys_that_nobody_should_sign_with_are_refused(world: World) -> No
     for what, proof in proofs.items():
         refused = await service.token(proof, grant_type="client_credentials")
         assert (refused.status_code, refused.json()["error"]) == (400, "invalid_dpop_proof"), what
-    good = {"typ": "dpop+jwt", "alg": "EdDSA"}
     key = OKPKey.generate_key("Ed25519", private=True)
-    proof = sign({**good, "jwk": key.as_dict(private=False)}, claims_of(own.proof()), key)  # type: ignore[dict-item]
+    good: Any = {"typ": "dpop+jwt", "alg": "EdDSA", "jwk": key.as_dict(private=False)}
+    proof = sign(good, claims_of(own.proof()), key)
     assert (await service.token(proof, grant_type="client_credentials")).status_code == 200
 
 

@@ -96,7 +96,9 @@ def header_of(token: str) -> dict[str, Any]:
 
 def private_key(keys: SigningKeys) -> ECKey:
     kid = json.loads(keys.jwks())["keys"][0]["kid"]
-    return next(key.jwk for key in keys._keys.values() if key.kid == kid)  # noqa: SLF001  an insider's forgery
+    found = next(key.jwk for key in keys._keys.values() if key.kid == kid)  # noqa: SLF001  an insider's forgery
+    assert isinstance(found, ECKey)
+    return found
 
 
 def es256(signed: str, key: ECKey) -> str:

@@ -200,6 +200,6 @@ async def test_a_reader_that_falls_behind_is_sent_away(world: World, monkeypatch
     async with following_of(world, app.basic) as stream:
         await until(lambda: len(stream.lines) > 1)
         for number in range(5):
-            await world.services.db.write(lambda number=number: sessions.revoke("token", str(number), 0))
+            await world.services.db.write(partial(sessions.revoke, "token", str(number), 0))
         await fresh(world)
         await until(lambda: stream.ended or stream.heard("token", "4"))

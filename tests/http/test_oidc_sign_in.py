@@ -12,6 +12,7 @@ import pytest
 
 from doorward.kernel.errors import Conflict
 from doorward.kernel.instant import SECOND
+from doorward.sessions import SignedIn, password_proof
 from doorward.tokens import ALGORITHMS, import_key, verified
 from tests.http.conftest import ORIGIN, PASSWORD, Visitor, World
 from tests.support.apps import (
@@ -304,7 +305,6 @@ async def test_custom_fields_are_claims_where_that_is_registered_and_a_mere_clai
 
 def mail_world_session(world: World) -> Any:
     """A session for somebody whose address is not proven, as an operator could make one."""
-    from doorward.sessions import SignedIn, password_proof  # noqa: PLC0415
 
     def also(user: Any, now: int) -> Any:
         outcome = yield from world.services.sessions.finish(user, password_proof(now), OPERATOR)

@@ -25,6 +25,9 @@ class Tiny:
         self.services: Services | None = None
         self.refused: StartRefused | None = None
 
+    def stopping(self) -> None:
+        """Nothing here is without an end."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)

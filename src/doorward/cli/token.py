@@ -10,8 +10,10 @@ from typing import Any, Final
 import click
 from joserfc.errors import JoseError
 
+from doorward import app
 from doorward.cli import FAILED
 from doorward.cli.common import as_json, places, say_json, say_table
+from doorward.kernel.instant import SECOND
 from doorward.tokens import import_key, verified
 
 _PARTS: Final = 3
@@ -107,9 +109,9 @@ def _wrong(
         verified(token, public, alg)
     except (JoseError, ValueError, KeyError, TypeError, AttributeError):
         return "the signature is not right, or the file holds no such keys"
-    now = datetime.now(UTC).timestamp()
     expires = claims.get("exp")
-    return "it has expired" if isinstance(expires, int | float) and expires <= now else None
+    over = isinstance(expires, int | float) and expires * SECOND <= app.this_clock().now()
+    return "it has expired" if over else None
 
 
 def _row(name: str, value: object) -> dict[str, Any]:
