@@ -238,6 +238,11 @@ class Services:
     places: Places
 
 
+def this_clock() -> Clock:
+    """The clock of this machine."""
+    return SystemClock()
+
+
 async def open_database(settings: Settings, data: DataDir) -> SqliteDatabase | PostgresDatabase:
     """The database that the settings name; by default SQLite in the data directory."""
     if settings.database.url is None:

@@ -102,7 +102,7 @@ async def test_keys_that_nobody_should_sign_with_are_refused(world: World) -> No
         refused = await service.token(proof, grant_type="client_credentials")
         assert (refused.status_code, refused.json()["error"]) == (400, "invalid_dpop_proof"), what
     key = OKPKey.generate_key("Ed25519", private=True)
-    good: dict[str, Any] = {"typ": "dpop+jwt", "alg": "EdDSA", "jwk": key.as_dict(private=False)}
+    good: Any = {"typ": "dpop+jwt", "alg": "EdDSA", "jwk": key.as_dict(private=False)}
     proof = sign(good, claims_of(own.proof()), key)
     assert (await service.token(proof, grant_type="client_credentials")).status_code == 200
 

@@ -194,6 +194,9 @@ async def test_broken_bodies_are_refused_by_every_operation(world: World) -> Non
         for what, body in FORM_BODIES.items():
             await send(visitor, operation, body, FORM)
             status = await send(visitor, operation, token + b"&" + body, FORM)
+            if operation.oauth:  # asks who the app is first; /oauth/authorize goes on to GET, which refuses
+                assert operation.reads is None or status in {303, 400, 401, 413}, (name_of(operation), what, status)
+                continue
             refused = {400, 403, 413} if what != "NUL" else {200, 303, 400, 401, 404, 409, 429}
             assert operation.reads != FORM or status in refused, (name_of(operation), what, status)
         await send(visitor, operation, b"", JSON)
@@ -228,7 +231,8 @@ async def test_ten_megabytes_are_refused_by_every_operation(world: World) -> Non
 async def test_every_field_of_every_json_body_refuses_other_types(world: World) -> None:
     tried = 0
     for number, operation in enumerate(route_table(world)):
-        fields = dict((operation.body_schema or {}).get("properties", {}))
+        schema = (operation.body_schema or {}) if operation.reads == JSON else {}
+        fields = dict(schema.get("properties", {}))
         visitor, user_id = await entitled(world, operation, number) if fields else (world.visitor(), NOBODY)
         good: dict[str, Any] = {"uid": "new", "name": "New", "password": PASSWORD, "identifier": "nobody"}
         good |= {"current_password": "not the current phrase", "new_password": "another phrase of mine"}
@@ -240,7 +244,7 @@ async def test_every_field_of_every_json_body_refuses_other_types(world: World) 
             "label": "Mine",
             "scopes": ["profile:read"],
         }
-        base = {name: good[name] for name in (operation.body_schema or {}).get("required", ())}
+        base = {name: good[name] for name in schema.get("required", ())}
         for field in fields:
             for value in VALUES:
                 tried += 1

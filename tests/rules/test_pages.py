@@ -20,7 +20,7 @@ from doorward.web.translations import NAMES, Catalogues, direction
 from tests.support.sample_pages import (
     ACTIVITY,
     ADA,
-    APP,
+    RETURN,
     DOCUMENT,
     IDENTIFIER,
     LEADERBOARD,
@@ -80,7 +80,7 @@ def test_a_page_holds_nothing_that_the_content_security_policy_forbids(pages: Pa
         assert not [name for name in attributes if name == "style" or name.startswith("on")]
         for link in ("href", "src", "action"):
             target = attributes.get(link) or ""
-            is_registered = (sample, link, target) == ("going-on", "href", APP)  # where a person goes on, by a click
+            is_registered = (sample, link, target) == ("going-on", "href", RETURN)  # where a person goes on, by a click
             assert is_registered or re.match(r"(/(?!/)|#|mailto:|$)", target), target
 
 

@@ -26,7 +26,7 @@ from doorward.web.forms import FormField
 from doorward.web.pages import Pages
 
 NOW = MovableClock().now()
-APP = "https://app.example.org/callback?code=c0de"
+RETURN = "https://app.example.org/callback?code=c0de"
 ADA = {"name": "Ada Lovelace", "uid": "ada"}
 
 IDENTIFIER = FormField(
@@ -497,7 +497,7 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "state": PhoneState("+49 151 23456789", "+44 7400 123456", NOW + 10 * MINUTE)}),
     "undo": ("undo.html", "/undo/t0k3n", False, {
         "state": "live", "changed": {"old": ADDRESS, "new": LONG_ADDRESS}}),
-    "going-on": ("going_on.html", "/oauth/authorize", True, {"address": APP}),
+    "going-on": ("going_on.html", "/oauth/authorize", True, {"address": RETURN}),
     "not-me": ("not_me.html", "/not-me/t0k3n", False, {
         "happened": Happened("new_device", NOW, "Firefox on Linux", ""), "action": "/not-me/t0k3n", "hidden": {}}),
     "not-me-code": ("not_me.html", "/not-me/t0k3n", False, {

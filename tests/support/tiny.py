@@ -25,6 +25,9 @@ class Tiny:
         self.services: Services | None = None
         self.refused: StartRefused | None = None
 
+    def stopping(self) -> None:
+        """Nothing here is without an end."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
@@ -63,9 +66,6 @@ class Tiny:
                 return f"{scope['scheme']} {scope['client'][0]}".encode()
             case _:
                 return b"%d" % len(body)
-
-    def stopping(self) -> None:
-        """No answer is without an end here."""
 
     async def first_link(self) -> str | None:
         return None if (self._data.path / "has-admin").exists() else "/setup/token"

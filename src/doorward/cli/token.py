@@ -109,9 +109,9 @@ def _wrong(
         verified(token, public, alg)
     except (JoseError, ValueError, KeyError, TypeError, AttributeError):
         return "the signature is not right, or the file holds no such keys"
-    now = app.SystemClock().now() / SECOND
     expires = claims.get("exp")
-    return "it has expired" if isinstance(expires, int | float) and expires <= now else None
+    over = isinstance(expires, int | float) and expires * SECOND <= app.this_clock().now()
+    return "it has expired" if over else None
 
 
 def _row(name: str, value: object) -> dict[str, Any]:

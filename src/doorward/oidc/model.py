@@ -20,6 +20,7 @@ STANDARD_SCOPES: Final = ("openid", "profile", "email", "phone", "offline_access
 OPENID, OFFLINE, REVOCATIONS = "openid", "offline_access", "revocations"
 ACRS: Final = ("aal1", "aal2", "aal3")
 
+NAME_LONGEST: Final = 100
 CODE_SECONDS: Final = 60  # C51
 REFRESH_ABSOLUTE: Final[Instant] = 30 * DAY
 REFRESH_IDLE: Final[Instant] = 14 * DAY
@@ -95,8 +96,8 @@ def problems(client: Client, *, fields: Sequence[str], development: bool) -> lis
 def _bad_names(client: Client) -> Iterator[str]:
     if not _ID.fullmatch(client.id) or is_id(client.id) or client.id == FIRST_PARTY:
         yield f"id: {client.id!r} is not 3 to 64 small letters, digits, '.', '_' or '-', or is taken"
-    if not client.name.strip() or len(client.name) > 100 or not client.name.isprintable():  # noqa: PLR2004  letters
-        yield "name: give it a name of at most 100 characters"
+    if not client.name.strip() or len(client.name) > NAME_LONGEST or not client.name.isprintable():
+        yield f"name: give it a name of at most {NAME_LONGEST} characters"
     if client.alg not in ALGORITHMS:
         yield f"alg: choose one of {', '.join(ALGORITHMS)}"
     if client.kind in {"web", "service"} and not client.confidential:

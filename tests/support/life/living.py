@@ -159,7 +159,7 @@ class Living:
         session = browser.session
         return session if session is not None and session.live(self.now) else None
 
-    async def _one_of(self, many: int, send: Callable[[], Awaitable[Reply]], wins: bool) -> Reply:  # noqa: FBT001
+    async def _one_of(self, many: int, send: Callable[[], Awaitable[Reply]], wins: bool) -> Reply:  # noqa: FBT001  the model says which
         """Send the same several times at once: one of them wins, if it is right at all. Its answer, or a refusal."""
         replies = await asyncio.gather(*(send() for _ in range(many)))
         won = [reply for reply in replies if reply.status < 300]
