@@ -20,12 +20,12 @@ from doorward.web.translations import NAMES, Catalogues, direction
 from tests.support.sample_pages import (
     ACTIVITY,
     ADA,
-    RETURN,
     DOCUMENT,
     IDENTIFIER,
     LEADERBOARD,
     PAGES,
     PASSWORD,
+    RETURN,
     SESSIONS,
     rendered,
 )
