@@ -58,6 +58,8 @@ BODIES: Mapping[str, Mapping[str, Any]] = {  # what gets as far as to the questi
     "POST /account/delete": {"confirm": "chief"},
     "POST /account/security/sent": {"kind": "email_code"},
     "POST /account/security/codes/confirm": {"kept": "true"},
+    "POST /api/users/me/keys": {"name": "Report", "scopes": ["profile:read"]},
+    "POST /account/keys": {"name": "Report", "days": "90", "scope-profile:read": "true"},
 }
 
 
@@ -102,6 +104,12 @@ SENSITIVE = frozenset(  # a step that is to ask no more has to be taken out here
         "DELETE /api/users/me/authenticators/{id}",
         "DELETE /api/users/{id}/authenticators",
         "POST /api/users/me/export",
+        "POST /api/users/me/keys",
+        "POST /api/users/me/keys/{id}/rotate",
+        "DELETE /api/users/me/keys/{id}",
+        "POST /account/keys",
+        "POST /account/keys/{id}/rotate",
+        "POST /account/keys/{id}/delete",
         "GET /account/not-me/{id}",
         "POST /account/not-me",
         "POST /account/export",
