@@ -31,7 +31,10 @@ SOURCE = Path(__file__).parents[1] / "src" / "doorward"
 LOCALES = SOURCE / "locale"
 DOMAIN = "doorward"
 # What only programs read stays English.
-FOR_PROGRAMS = {SOURCE / "kernel" / "strict_json.py", SOURCE / "web" / "schemas.py", SOURCE / "web" / "system.py"}
+FOR_PROGRAMS = {
+    SOURCE / "kernel" / "strict_json.py", SOURCE / "web" / "schemas.py", SOURCE / "web" / "system.py",
+    SOURCE / "oidc" / "clients.py",
+}  # fmt: skip
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)  # catalogues carry no dates that change by themselves
 PLACE = re.compile(r"%\(\w+\)s")
 
@@ -51,7 +54,12 @@ PLACES: Mapping[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
     "Rule": ((1, 3), ("label", "messages")),
     "form": ((), ("notice",)),
     "render": ((), ("notice",)),
-    **{kind.__name__: ((0,), ("detail",)) for kind in kinds() if "detail" in signature(kind).parameters},
+    **{
+        kind.__name__: ((0,), ("detail",))
+        for kind in kinds()
+        # What OAuth's refusals say is for developers; their titles are not.
+        if "detail" in signature(kind).parameters and not issubclass(kind, errors.OAuthRefused)
+    },
 }
 
 
