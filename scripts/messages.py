@@ -34,6 +34,7 @@ DOMAIN = "doorward"
 FOR_PROGRAMS = {
     SOURCE / "events" / "webhooks.py",
     SOURCE / "kernel" / "strict_json.py",
+    SOURCE / "oidc" / "clients.py",
     SOURCE / "web" / "schemas.py",
     SOURCE / "web" / "system.py",
 }
