@@ -119,7 +119,7 @@ class Inside(Stepping):
             return
         assert reply.status == (200 if browser.is_program else 204), reply.body
         self._changed(browser, session, new, reply)
-        self.tick()
+        await self.tick()
 
     def _refused_password(self, browser: Browser, current: str) -> int | None:
         session = self.session_of(browser)

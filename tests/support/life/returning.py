@@ -44,7 +44,7 @@ class Returning(Inside):
         assert len(won) == self._recovers(person, link)
         if won:
             self._recovered(person, link, won[0])
-            self.tick()
+            await self.tick()
 
     async def _complete(self, link: Link, password: str) -> Reply:
         body = {"token": link.secret, "password": password}

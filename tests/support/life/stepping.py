@@ -1,5 +1,6 @@
 """The second step, and what is set up before there is a session."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -79,12 +80,16 @@ class Stepping(Coming):
         codes = browser.ticket.person.codes if browser.ticket else None
         right = codes is not None and code in codes.unused
 
+        spend = self._spend_code(code)
+        await self._show(browser, "recovery_code", code, many, expected, right=right, spend=spend)
+
+    def _spend_code(self, code: str) -> Callable[[Person], None]:
         def spend(person: Person) -> None:
             assert person.codes is not None
             person.codes.unused.remove(code)
             person.codes.used.append(code)
 
-        await self._show(browser, "recovery_code", code, many, expected, right=right, spend=spend)
+        return spend
 
     async def _show(
         self, browser: Browser, kind: str, code: str, many: int, expected: int | None, *,
@@ -113,6 +118,38 @@ class Stepping(Coming):
         if many > 1 and ticket is not None:
             await self.settle(ticket.person, browser)
 
+    async def show_code_in(self, browsers: Sequence[Browser], code: str) -> None:
+        """Type the same code of an app in several browsers at once, each half signed in: one of them gets on."""
+        app = self._half_signed_in(browsers).app
+        step = None if app is None else app.accepts(code, self.now)
+        await self._show_in(browsers, "totp", code, right=step is not None, spend=self._spend_step(step))
+
+    async def show_recovery_code_in(self, browsers: Sequence[Browser], code: str) -> None:
+        """The same with a recovery code."""
+        codes = self._half_signed_in(browsers).codes
+        right = codes is not None and code in codes.unused
+        await self._show_in(browsers, "recovery_code", code, right=right, spend=self._spend_code(code))
+
+    def _half_signed_in(self, browsers: Sequence[Browser]) -> Person:
+        (person,) = {browser.ticket.person for browser in browsers if browser.ticket is not None}
+        assert all(self._refused_ticket(browser, "authenticator") is None for browser in browsers)
+        return person
+
+    async def _show_in(
+        self, browsers: Sequence[Browser], kind: str, code: str, *, right: bool, spend: Callable[[Person], None]
+    ) -> None:
+        person = self._half_signed_in(browsers)
+        wins = right and self.lanes.reserve(self._lane_of_step(browsers[0], kind)[0], self.now)
+        body = {"kind": kind, "code": code}
+        replies = await asyncio.gather(*(self._step(browser, STEP, body) for browser in browsers))
+        won = [(browser, reply) for browser, reply in zip(browsers, replies, strict=True) if reply.status < 300]
+        assert len(won) == wins, [(reply.status, reply.body) for reply in replies]
+        for browser, reply in won:
+            spend(person)
+            assert browser.ticket is not None
+            await self._shown(browser, browser.ticket, BY_CODE, reply, is_recovery=kind == "recovery_code")
+        await self.settle(person, *browsers)
+
     async def show_passkey(self, browser: Browser, passkey: Passkey, many: int) -> None:
         """Use a passkey at the second step, its answer sent several times at once."""
         ticket, expected = browser.ticket, self._refused_ticket(browser, "authenticator")
@@ -140,7 +177,7 @@ class Stepping(Coming):
             assert reply.status == 200, reply.body
             self._renewed(browser, ticket.renews, (*ticket.renews.amr, *amr), reply)
         elif is_recovery:
-            assert (reply.status, reply.json()["next"]) == (200, "enrolment"), reply.body
+            assert (reply.status, reply.json().get("next")) == (200, "enrolment"), reply.body
             assert reply.cookie("doorward") is None
             self._ticket(person, browser, reply, amr, ticket.device).recovered = True
         else:
