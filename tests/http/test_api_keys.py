@@ -13,6 +13,7 @@ import pytest
 from doorward.config import Settings
 from doorward.sql.tables import api_key_secret
 from tests.http.conftest import Inbox, Visitor, World
+from tests.support.apps import register
 from tests.support.attack import audited, dump, make_admin
 from tests.support.members import STALE, member
 
@@ -282,3 +283,14 @@ async def test_an_app_is_told_what_a_key_is_worth(world: World, visitor: Visitor
     assert told["networks"] == ["192.0.2.0/24"]
     await visitor.send("DELETE", f"{KEYS}/{key['id']}")
     assert await world.services.api_keys.introspect(key["secret"]) is None
+
+
+async def test_an_app_that_is_sent_a_key_asks_us_what_it_opens(world: World, visitor: Visitor) -> None:
+    """RFC 7662: the key is for any app of ours; which scopes it needs is for the app to say."""
+    user, app = await visitor.sign_up("ada"), await register(world)
+    key = await make(visitor, "orders:read")
+    told = await app.introspect(key["secret"])
+    assert (told["active"], told["sub"], told["scope"]) == (True, user["id"], "orders:read")
+    assert told["client_id"] == f"apikey:{key['id']}"
+    assert (await visitor.send("DELETE", f"{KEYS}/{key['id']}", {"name": "Report"})).status_code == 204
+    assert await app.introspect(key["secret"]) == {"active": False}
