@@ -91,7 +91,8 @@ def deed(**strategies: Any) -> Callable[[Callable[..., Awaitable[None]]], Callab
         def run(self: "Lives", **drawn: Any) -> None:
             self.do(do(self, **drawn))
 
-        made: Callable[..., None] = rule(**strategies)(run)
+        taken: Any = rule  # it has overloads for what we do without
+        made: Callable[..., None] = taken(**strategies)(run)
         return made
 
     return as_rule
