@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
 from doorward.kernel.instant import SECOND, Instant, to_rfc3339
@@ -42,6 +44,25 @@ _ABSENT: Mapping[str, Any] = {"errors": (), "notice": None, "retry_after_seconds
 _PLACE = re.compile(r"%\((\w+)\)s|%%")
 
 
+class _Compiled(BytecodeCache):
+    """What templates compile to, kept for the process: the next application in it starts in a fraction of the time."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Find what a template of this name and text compiled to."""
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it."""
+        if bucket.code is not None:
+            self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = _Compiled()
+
+
 class Pages:
     """Renders pages and owns the files they need."""
 
@@ -60,6 +81,7 @@ class Pages:
             autoescape=True,
             undefined=StrictUndefined,
             auto_reload=False,
+            bytecode_cache=_COMPILED,
             trim_blocks=True,
             lstrip_blocks=True,
         )
