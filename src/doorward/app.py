@@ -85,7 +85,17 @@ from doorward.kernel.msgid import msgid
 from doorward.kernel.smtp import parse_mail_server, parse_sender
 from doorward.kernel.startup import StartRefused
 from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, Renderer, SendLimits
-from doorward.oidc import Authorize, Clients, Families, Following, Grants, Live, OidcRoutes, SignedStatements
+from doorward.oidc import (
+    Authorize,
+    Clients,
+    Families,
+    Following,
+    Grants,
+    Introspector,
+    Live,
+    OidcRoutes,
+    SignedStatements,
+)
 from doorward.ports import Clock, Database, Limiter, Sealer
 from doorward.ports.breach import BreachCheck
 from doorward.ports.places import Places
@@ -389,7 +399,19 @@ def wire(  # noqa: PLR0915  the one place where everything meets
         sessions=sessions,
         keys=tokens.keys,
         tokens=tokens,
-        apps=apps_of(db, clock, sealer, audit, refusals, notices, users, sessions, tokens, tuple(settings.fields)),
+        apps=apps_of(
+            db,
+            clock,
+            sealer,
+            audit,
+            refusals,
+            notices,
+            users,
+            sessions,
+            tokens,
+            tuple(settings.fields),
+            (api_keys.introspect,),
+        ),
         sign_up=sign_up,
         sign_up_by_email=by_email,
         sign_up_by_passkey=SignUpByPasskey(
@@ -460,14 +482,18 @@ def apps_of(  # noqa: PLR0913, PLR0917  it stands above nearly everything
     sessions: Sessions,
     tokens: AccessTokens,
     fields: Sequence[str],
+    others: Sequence[Introspector],
 ) -> Apps:
-    """What speaks to apps; whatever ends a session ends what they were given in it."""
+    """What speaks to apps; whatever ends a session ends what they were given in it.
+
+    `others`: what secrets of other rooms, such as API keys, may be asked about.
+    """
     issuer = tokens.issuer
     families = Families(db, clock, sealer, users, sessions, audit, notices)
     sessions.end_of_session, sessions.end_of_user = families.end_of_session, families.end_of_user
     signed = SignedStatements(db, clock, issuer)
     clients = Clients(db, clock, audit, refusals, tokens.keys, sessions, signed, fields, issuer)
-    grants = Grants(clock, clients, families, signed, tokens, users)
+    grants = Grants(db, clock, clients, families, signed, tokens, users)
     following = Following(db, clock, sessions)
     sessions.feed.heard = following.hear
     return Apps(
@@ -475,7 +501,7 @@ def apps_of(  # noqa: PLR0913, PLR0917  it stands above nearly everything
         families=families,
         grants=grants,
         authorize=Authorize(db, clock, sealer, clients, sessions, audit, issuer),
-        live=Live(db, clock, clients, families, grants, signed, sessions, users, tokens),
+        live=Live(db, clock, clients, families, grants, signed, sessions, users, tokens, others),
         following=following,
     )
 
