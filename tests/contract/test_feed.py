@@ -23,7 +23,7 @@ def registered(data: Path) -> tuple[str, str]:
 
 def test_lines_arrive_at_once_and_the_server_stops_with_a_stream_open(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with running("doorward", "serve", "--data", str(data), "--port", "0") as server:
+    with running("doorward.cli", "serve", "--data", str(data), "--port", "0") as server:
         url = f"http://127.0.0.1:{server.port}/oauth/revocations"
         with (
             httpx.Client(auth=registered(data), timeout=10) as client,
