@@ -484,13 +484,16 @@ def apps_of(  # noqa: PLR0913, PLR0917  it stands above nearly everything
     fields: Sequence[str],
     others: Sequence[Introspector],
 ) -> Apps:
-    """What speaks to apps; whatever ends a session ends what they were given in it."""
+    """What speaks to apps; whatever ends a session ends what they were given in it.
+
+    `others`: what secrets of other rooms, such as API keys, may be asked about.
+    """
     issuer = tokens.issuer
     families = Families(db, clock, sealer, users, sessions, audit, notices)
     sessions.end_of_session, sessions.end_of_user = families.end_of_session, families.end_of_user
     signed = SignedStatements(db, clock, issuer)
     clients = Clients(db, clock, audit, refusals, tokens.keys, sessions, signed, fields, issuer)
-    grants = Grants(clock, clients, families, signed, tokens, users)
+    grants = Grants(db, clock, clients, families, signed, tokens, users)
     following = Following(db, clock, sessions)
     sessions.feed.heard = following.hear
     return Apps(

@@ -125,6 +125,8 @@ class Core:
         if not key.startswith(API_KEY) or self.settings.require_dpop:
             raise InvalidToken("no API key that is taken here")
         said = yield from self.introspection.ask(key)
+        if "networks" in said:  # where a request came from is what no app can tell for certain that has a proxy
+            raise InvalidToken("the API key may be used from some networks alone, which cannot be told here")
         try:
             return Principal.read(said)
         except ValueError as error:

@@ -44,6 +44,11 @@ class Revocations:
         self.fresh_until = 0.0
 
     @property
+    def place(self) -> dict[str, str]:
+        """Where to go on reading. Without a number the server tells what can still matter, not all that ever ended."""
+        return {"after": str(self.last)} if self.last else {}
+
+    @property
     def fresh(self) -> bool:
         """Whether the last word of the issuer is at most two seconds old."""
         return self.clock.monotonic() < self.fresh_until

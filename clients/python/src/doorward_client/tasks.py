@@ -159,7 +159,7 @@ class AsyncGuard:
         async with self._client.stream(
             "GET",
             url,
-            params={"after": revocations.last},
+            params=revocations.place,
             headers=basic(self.settings),
             timeout=httpx.Timeout(TIMEOUT_SECONDS, read=STALE_SECONDS),
         ) as answer:

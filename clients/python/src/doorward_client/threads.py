@@ -176,7 +176,7 @@ class Guard:
         with self._client.stream(
             "GET",
             url,
-            params={"after": revocations.last},
+            params=revocations.place,
             headers=basic(self.settings),
             timeout=httpx.Timeout(TIMEOUT_SECONDS, read=STALE_SECONDS),
         ) as answer:

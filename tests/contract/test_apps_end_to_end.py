@@ -1,0 +1,267 @@
+"""A real server and real apps: people sign in to them, may do what they may, and are out when the server says so."""
+
+import json
+import sqlite3
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from joserfc import jwt
+from joserfc.jwk import KeySet
+
+from doorward.cli import main
+from tests.support.client_apps import listening, serving
+from tests.support.client_calls import wait_until
+from tests.support.hosted import PASSWORD, Person
+from tests.support.logs import restored_logging
+from tests.support.measuring import MEASURED
+from tests.support.serving import running
+
+with warnings.catch_warnings(record=True):  # it announces what it will leave out one day, whatever filters say
+    from authlib.integrations.httpx_client import OAuth2Client
+
+pytestmark = pytest.mark.slow
+FRAMEWORKS = ["flask", "fastapi"]
+CONFIG = """
+roles = ["editor"]
+[signup]
+identifier = "uid"
+[apikeys.scopes]
+"read" = "Read your notes"
+"write" = "Write your notes"
+"""
+OUT_SECONDS = 2.0
+HOUR_US = 3_600_000_000
+
+
+@dataclass(frozen=True)
+class Site:
+    """A server, its data directory, and what its operator does at the command line."""
+
+    url: str
+    data: Path
+    config: Path
+
+    def operate(self, *arguments: str, typed: str | None = None) -> str:
+        place = ["--data", str(self.data), "--config", str(self.config)]
+        with restored_logging():
+            done = CliRunner().invoke(main, [*arguments, *place], input=typed)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    def json(self, *arguments: str, typed: str | None = None) -> Any:
+        return json.loads(self.operate(*arguments, "--json", typed=typed))
+
+
+@dataclass(frozen=True)
+class Notes:
+    """An app that runs: where browsers find it, and its credentials."""
+
+    url: str
+    client_id: str
+    client_secret: str
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with two people: ada is an editor, bob is not."""
+    folder = tmp_path_factory.mktemp("site")
+    data, config = folder / "data", folder / "doorward.toml"
+    config.write_text(CONFIG)
+    with running("doorward.cli", "serve", "--data", str(data), "--config", str(config), "--port", "0") as server:
+        found = Site(f"http://localhost:{server.port}", data, config)
+        for uid in ("ada", "bob"):
+            found.json("user", "add", uid, "--name", uid.title(), "--password-stdin", typed=PASSWORD)
+        found.operate("user", "set-role", "ada", "editor")
+        yield found
+
+
+@pytest.fixture
+def person() -> Iterator[Person]:
+    somebody = Person()
+    yield somebody
+    somebody.http.close()
+
+
+@contextmanager
+def notes(site: Site, framework: str) -> Iterator[Notes]:
+    """The small app in one framework, registered as its makers would."""
+    with listening() as (listener, url):
+        made = site.json(
+            "client", "add", "Notes", "--type", "web", "--redirect-uri", f"{url}/auth/callback",
+            *(word for scope in ("openid", "profile", "offline_access", "read") for word in ("--scope", scope)),
+        )  # fmt: skip
+        app = Notes(url, made["client_id"], made["client_secret"])
+        given: Mapping[str, Any] = {
+            "issuer": site.url,
+            "client_id": app.client_id,
+            "client_secret": app.client_secret,
+            "app_url": url,
+            "scope": "openid profile offline_access read",
+        }
+        with serving(framework, listener, given):
+            yield app
+
+
+def path_of(answer: httpx.Response) -> str:
+    return urlsplit(str(answer.url)).path
+
+
+def csrf_of(site: Site, person: Person) -> dict[str, str]:
+    """What a script of the server's own page sends."""
+    return {"x-csrf-token": person.program(f"{site.url}/api/sessions/current").json()["csrf_token"]}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.asvs("7.4.1", "10.1.1")
+def test_people_sign_in_and_are_out_within_two_seconds(
+    site: Site, person: Person, framework: str, record_property: Callable[[str, object], None]
+) -> None:
+    with notes(site, framework) as app:
+        person.open(f"{app.url}/me")
+        assert urlsplit(site.url).netloc == person.page.url.netloc.decode(), "they are asked at the server"
+        arrived = person.sign_in("ada")
+        assert str(arrived.url) == f"{app.url}/me"
+        assert arrived.json()["name"] == "Ada"
+        assert person.program(f"{app.url}/editor").json() == arrived.json(), "scope and role are right"
+
+        ended = person.http.delete(f"{site.url}/api/sessions/current", headers=csrf_of(site, person))
+        assert ended.status_code == 204
+        took = wait_until(lambda: person.program(f"{app.url}/me").status_code == 401)
+        record_property(MEASURED, f"an app of {framework} refused an ended session after {took:.2f} s")
+        assert took < OUT_SECONDS
+        assert path_of(person.open(f"{app.url}/me")) == "/sign-in", "and cannot come back without a proof"
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_who_lacks_a_role_or_a_second_factor_is_refused(site: Site, person: Person, framework: str) -> None:
+    with notes(site, framework) as app:
+        person.open(f"{app.url}/me")
+        person.sign_in("bob")
+        assert person.program(f"{app.url}/editor").status_code == 403
+        asked = person.program(f"{app.url}/strong")
+        assert asked.status_code == 401
+        assert asked.json()["error"] == "insufficient_user_authentication"
+        told = person.open(f"{app.url}/strong")
+        assert (told.status_code, path_of(told)) == (400, "/auth/callback"), told.text
+        assert "unmet_authentication_requirements" in told.text
+        assert person.program(f"{app.url}/me").status_code == 200, "that signed nobody out"
+
+
+def test_an_old_sign_in_is_not_fresh_until_it_is_confirmed(site: Site, person: Person) -> None:
+    with notes(site, "flask") as app:
+        person.open(f"{site.url}/sign-in")
+        person.submit({"identifier": "ada", "password": PASSWORD}, "/sign-in", follow=False)
+        with closing(sqlite3.connect(site.data / "doorward.db", timeout=10)) as database, database:
+            # Before it is used: from then on the server knows it by heart.
+            changed = database.execute(
+                "UPDATE session SET auth_time = auth_time - ? WHERE created_at = (SELECT max(created_at) FROM session)",
+                [HOUR_US],
+            )
+            assert changed.rowcount == 1
+        assert person.open(f"{app.url}/me").json()["name"] == "Ada", "nobody had to be asked again"
+        assert person.program(f"{app.url}/fresh").json()["error"] == "insufficient_user_authentication"
+        person.open(f"{app.url}/fresh")
+        assert str(person.confirm().url) == f"{app.url}/fresh"
+        assert person.page.json()["name"] == "Ada"
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.asvs("7.4.4")
+def test_whoever_signs_out_of_the_app_is_signed_out_of_it(site: Site, person: Person, framework: str) -> None:
+    with notes(site, framework) as app:
+        person.open(f"{app.url}/me")
+        person.sign_in("ada")
+        token = person.program(f"{app.url}/csrf").json()["token"]
+        person.post(f"{app.url}/auth/sign-out", {}, follow=False)
+        assert person.program(f"{app.url}/me").status_code == 200, "not without the token of a page"
+        left = person.post(f"{app.url}/auth/sign-out", {"csrf_token": token}, follow=False)
+        assert (left.status_code, left.headers["location"]) == (303, "/")
+        assert person.program(f"{app.url}/me").status_code == 401
+
+
+def test_a_change_of_what_the_server_knows_signs_nobody_out(site: Site, person: Person) -> None:
+    """All tokens of the user are called back; the app fetches others, even within the same second."""
+    with notes(site, "flask") as app:
+        person.open(f"{app.url}/me")
+        person.sign_in("bob")
+        changed = person.http.patch(f"{site.url}/api/users/me", json={"name": "Robert"}, headers=csrf_of(site, person))
+        assert changed.status_code == 200, changed.text
+        until = time.monotonic() + OUT_SECONDS
+        while time.monotonic() < until:
+            assert person.program(f"{app.url}/me").status_code == 200
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_program_shows_an_api_key(site: Site, framework: str, record_property: Callable[[str, object], None]) -> None:
+    def key(*scopes: str, more: tuple[str, ...] = ()) -> Any:
+        named = [word for scope in scopes for word in ("--scope", scope)]
+        return site.json("apikey", "create", "ada", "--name", "Report", *named, *more)
+
+    with notes(site, framework) as app, httpx.Client() as http:
+        made, other = key("read"), key("write")
+
+        def asked(path: str, secret: str) -> httpx.Response:
+            return http.get(f"{app.url}{path}", headers={"x-api-key": secret})
+
+        shown = asked("/me", made["secret"])
+        assert shown.json().get("sub") == made["user_id"], shown.text
+        assert http.get(f"{app.url}/me", headers={"authorization": f"Bearer {made['secret']}"}).status_code == 200
+        lacking = asked("/editor", other["secret"])
+        assert (lacking.status_code, lacking.json()["error"]) == (403, "insufficient_scope")
+        assert asked("/me", made["secret"][:-1] + "0").status_code == 401
+        elsewhere = key("read", more=("--network", "192.0.2.0/24"))
+        assert asked("/me", elsewhere["secret"]).status_code == 401, "it may not be used from here"
+
+        site.operate("apikey", "revoke", made["id"])
+        took = wait_until(lambda: asked("/me", made["secret"]).status_code == 401)
+        record_property(MEASURED, f"an app of {framework} refused an ended key after {took:.2f} s")
+        assert took < OUT_SECONDS + 0.5, "two seconds, and the answer under way"
+
+
+@pytest.mark.asvs("10.1.1", "10.4.6", "10.7.1")
+def test_authlib_signs_in_with_code_and_pkce(site: Site, person: Person) -> None:
+    """A relying party that is not ours, with nothing but the discovery document."""
+    callback = "http://127.0.0.1:9/callback"
+    made = site.json("client", "add", "Other party", "--type", "web", "--redirect-uri", callback)
+    metadata = httpx.get(f"{site.url}/.well-known/openid-configuration").json()
+    party = OAuth2Client(
+        made["client_id"], made["client_secret"], scope="openid profile offline_access", redirect_uri=callback,
+        code_challenge_method="S256",
+    )  # fmt: skip
+    url, state = party.create_authorization_url(
+        metadata["authorization_endpoint"], code_verifier="v" * 43, nonce="n", prompt="login"
+    )
+    person.open(url)
+    answer = person.submit({"identifier": "ada", "password": PASSWORD}, "/sign-in", follow=False)
+    while str(answer.headers.get("location", "")).startswith("/"):  # until it leads to where nobody listens
+        answer = person.http.get(f"{site.url}{answer.headers['location']}")
+    back = answer.headers["location"]
+    assert back.startswith(f"{callback}?")
+    token = party.fetch_token(
+        metadata["token_endpoint"], authorization_response=back, state=state, code_verifier="v" * 43
+    )
+    keys = KeySet.import_key_set(httpx.get(metadata["jwks_uri"]).json())
+    claims = jwt.decode(token["id_token"], keys, algorithms=metadata["id_token_signing_alg_values_supported"]).claims
+    assert (claims["iss"], claims["aud"], claims["nonce"]) == (site.url, made["client_id"], "n")
+    assert (claims["name"], claims["preferred_username"]) == ("Ada", "ada")
+    assert claims["exp"] > time.time()
+    assert party.get(metadata["userinfo_endpoint"]).json()["sub"] == claims["sub"]
+    renewed = party.refresh_token(metadata["token_endpoint"])
+    assert renewed["access_token"] != token["access_token"]
+    given_back = httpx.post(
+        metadata["revocation_endpoint"],
+        data={"token": renewed["refresh_token"]},
+        auth=(made["client_id"], made["client_secret"]),
+    )
+    assert given_back.status_code == 200
+    assert party.get(metadata["userinfo_endpoint"]).status_code == 401
+    party.close()
