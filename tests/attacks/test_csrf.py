@@ -201,7 +201,7 @@ async def test_reading_changes_nothing(world: World) -> None:
                 for method in ("GET", "HEAD"):
                     path = path_of(operation, id=subject, token=token)
                     answer = await visitor.http.request(method, path, headers=key)
-                    refused = {400} if operation.path == "/oauth/authorize" else {401, 403}  # there is no app without one
+                    refused = {400} if operation.path == "/oauth/authorize" else {401, 403}  # no app
                     assert answer.status_code in {200, 302, 303, *refused}, (method, name_of(operation))
     for path in ("/sign-out", "/account/profile", "/csp-reports", "/account/sessions/end-others"):
         assert (await ada.get(path)).status_code == 405
