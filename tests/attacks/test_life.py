@@ -130,9 +130,9 @@ class Lives(RuleBasedStateMachine):
         self.do(self.life.sign_up(by_passkey=eve))
 
     def teardown(self) -> None:
-        """Whatever happened, every owner still gets in at home."""
+        """Whatever happened, every owner still gets in at home, through a crowd of strangers."""
         if self.is_well:
-            self.do(self.life.advance(3_601))
+            self.do(self.life.advance(3_601))  # nobody has to wait for their own mistakes any more
             for person, browser in dict(self.at_home()).items():
                 self.do(self.life.come_home(person, browser))
 

@@ -66,17 +66,17 @@ class Lanes:
 
     def waits(self, key: Key, now: Instant) -> bool:
         """Whether the next try is too early."""
-        lane = self._lanes.get(key, Lane())
-        return lane.not_before > now and lane.forgotten_at > now
+        return self.free_at(key) > now
+
+    def free_at(self, *keys: Key) -> Instant:
+        """From when on a try is looked at under every one of these."""
+        lanes = [self._lanes.get(key, Lane()) for key in keys]
+        return max(min(lane.not_before, lane.forgotten_at) for lane in lanes)
 
     def forget(self, *keys: Key) -> None:
         """Somebody was right."""
         for key in keys:
             self._lanes.pop(key, None)
-
-    def of(self, *words: str) -> list[Key]:
-        """The keys that name one of these."""
-        return [key for key in self._lanes if not set(words).isdisjoint(key)]
 
 
 # What people have ----------------------------------------------------------------------------------------------------

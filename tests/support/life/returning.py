@@ -5,13 +5,14 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from doorward.kernel.instant import HOUR, SECOND
+from doorward.kernel.instant import SECOND
 from tests.support.attack import OPERATOR
 from tests.support.life.asking import Reply, ask
 from tests.support.life.inside import Inside
-from tests.support.life.living import Where
+from tests.support.life.living import WRONG_CODE, Where
 from tests.support.life.model import (
     APP_STEP,
+    FIGURES,
     App,
     Browser,
     Key,
@@ -19,6 +20,8 @@ from tests.support.life.model import (
     Person,
 )
 from tests.support.second_step import PAGE
+
+CROWD = FIGURES.account.free_failures + 3  # of strangers: as many as it takes until nobody is looked at, and more
 
 
 class Returning(Inside):
@@ -155,24 +158,39 @@ class Returning(Inside):
         device = person.known(browser)
         assert device is not None
         lanes: list[Key] = [("sign-in", "device", device.id), ("factor", "totp", "device", device.id)]
-        return any(self.lanes.waits(lane, self.now) for lane in lanes)
+        return self.lanes.free_at(*lanes) > self.now
 
     async def come_home(self, person: Person, browser: Browser) -> None:
-        """The owner on a known device with the right password and factor gets in, whatever strangers did."""
+        """The owner on a known device with the right password and factor gets in, whatever strangers have just done.
+
+        One of them has the password, too, and guesses codes; the others guess at both names.
+        """
         assert person.password is not None
+        if person.app is not None:
+            await self.wait_for_code(person.app)
+            await self._guess_codes(person, person.password)
+        for name in (person.uid, person.email):
+            await self.strangers(person, name, CROWD, at_once=True)
         reply = await self.sign_in(person, browser, person.uid, person.password)
-        await self._show_all(person, browser, reply)
+        await self._show_all(person, browser, reply, by_app=person.app is not None)
         session = self.session_of(browser)
         assert session is not None, "the owner was stopped"
         assert (session.person, session.began) == (person, self.now), "the owner was stopped"
 
-    async def _show_all(self, person: Person, browser: Browser, reply: Reply) -> None:
+    async def _guess_codes(self, person: Person, password: str) -> None:
+        thief = self.browser()
+        self.browsers.remove(thief)
+        await self.sign_in(person, thief, person.email, password)
+        for _ in range(CROWD):
+            await self.show_code(thief, WRONG_CODE, 1)
+
+    async def _show_all(self, person: Person, browser: Browser, reply: Reply, *, by_app: bool = False) -> None:
         """Whatever is owed after the password."""
         if reply.status != 200:
             return
         if reply.json()["next"] == "enrolment":
             await self.enrol(browser, "totp", 1)
-        elif person.passkeys:
+        elif person.passkeys and not by_app:
             await self.show_passkey(browser, person.passkeys[0], 1)
         else:
             await self._show_next_code(browser, person)
@@ -207,5 +225,4 @@ class Returning(Inside):
 
     async def patience(self, person: Person) -> None:
         """Until nothing that was typed wrong delays what is typed next."""
-        while any(self.lanes.waits(lane, self.now) for lane in self._keys_of(person)):
-            await self.advance(HOUR / SECOND)
+        await self.advance(max(0, self.lanes.free_at(*self._keys_of(person)) - self.now) / SECOND)
