@@ -59,7 +59,7 @@ async def plant(world: World, user_id: str) -> None:
     facts: dict[str, Value] = {
         "id": "f1",
         "user_id": user_id,
-        "kind": "totp",
+        "kind": "email_code",  # which makes no session stale
         "label": "My phone",
         "version": 1,
         "step": 1,

@@ -86,9 +86,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def person() -> Iterator[Person]:
-    somebody = Person()
-    yield somebody
-    somebody.http.close()
+    with closing(Person()) as somebody:
+        yield somebody
 
 
 @contextmanager

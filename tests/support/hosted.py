@@ -47,6 +47,10 @@ class Person:
         """What a script of the page would be answered, which is never sent elsewhere."""
         return self.http.get(url, headers={"accept": "application/json"})
 
+    def close(self) -> None:
+        """Close the browser."""
+        self.http.close()
+
     def sign_in(self, uid: str) -> httpx.Response:
         """Fill in the page that asks who one is."""
         assert urlsplit(str(self.page.url)).path == "/sign-in", self.page.text

@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "config": "Show, check and explain the configuration.",
     "user": "List, show, add and change users.",
     "admin": "Make a link for an administrator.",
+    "add": "Write an example app that signs people in.",
     "client": "Register apps that sign people in through Doorward.",
     "token": "Look into tokens.",
     "db": "Bring the database up to date.",

@@ -1,0 +1,141 @@
+"""The examples that `doorward add` writes: each is started, signed in to, and passes the tests that come with it."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from doorward.cli import main
+from tests.support.client_calls import wait_until
+from tests.support.hosted import PASSWORD, Person
+from tests.support.logs import restored_logging
+from tests.support.serving import ROOT, running
+
+pytestmark = pytest.mark.slow
+STARTED = {
+    "flask": ["app.py"],
+    "fastapi": ["app.py"],
+    "django": ["manage.py", "runserver", "--noreload", "{port}"],  # a reloader would not stop with its parent
+}
+FRAMEWORKS = list(STARTED)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def operate(*arguments: str, typed: str | None = None) -> Result:
+    with restored_logging():
+        return CliRunner().invoke(main, list(arguments), input=typed)
+
+
+def environ() -> dict[str, str]:
+    """No setting of a client may come from the outside."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DOORWARD_", "DJANGO_"))}
+    return {**kept, "PYTHONPATH": str(ROOT / "clients/python/src")}
+
+
+@contextmanager
+def started(folder: Path, framework: str, url: str) -> Iterator[None]:
+    """The example, started as its README says."""
+
+    def answers() -> bool:
+        assert process.poll() is None, "it ended"
+        try:
+            return httpx.get(f"{url}/").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    words = [word.format(port=url.rpartition(":")[2]) for word in STARTED[framework]]
+    process = subprocess.Popen(
+        [sys.executable, *words], cwd=folder, env=environ(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(answers)
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_an_example_is_signed_in_to(tmp_path: Path, framework: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, folder, app_url = str(tmp_path / "data"), tmp_path / "my notes", f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("DOORWARD_SIGNUP__IDENTIFIER", "uid")
+    monkeypatch.setenv("DOORWARD_SERVER__PORT", str(free_port()))  # of the server, and so of the issuer
+    added = operate("add", framework, str(folder), "--url", app_url, "--data", data)
+    assert added.exit_code == 0, added.output
+    assert f"cd '{folder}'" in added.output
+    assert f"open {app_url}/" in added.output
+    typed = operate("user", "add", "ada", "--name", "Ada <3", "--password-stdin", "--data", data, typed=PASSWORD)
+    assert typed.exit_code == 0, typed.output
+    with (
+        closing(Person()) as person,
+        running("doorward.cli", "serve", "--data", data),
+        started(folder, framework, app_url),
+    ):
+        assert "Everybody may read this" in person.open(f"{app_url}/").text
+        person.open(f"{app_url}/me")
+        page = person.sign_in("ada")
+        assert (page.status_code, str(page.url)) == (200, f"{app_url}/me")
+        assert "Hello, Ada &lt;3" in page.text
+        assert set(person.program(f"{app_url}/api/me").json()["scope"]) >= {"openid", "profile"}
+        assert str(person.submit({}, "/auth/sign-out").url) == f"{app_url}/"
+        assert person.program(f"{app_url}/api/me").status_code == 401
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_tests_of_an_example_pass_and_its_code_is_clean(tmp_path: Path, framework: str) -> None:
+    folder = tmp_path / "notes"
+    assert operate("add", framework, str(folder), "--data", str(tmp_path / "data")).exit_code == 0
+    for tool in (["pytest", "-q", "-p", "no:cacheprovider"], ["ruff", "check", "--isolated", "--no-cache"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *tool], cwd=folder, env=environ(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_secret_is_for_its_owner_alone_and_no_word_is_left_to_fill_in(tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    assert operate("add", "flask", str(folder), "--data", str(tmp_path / "data")).exit_code == 0
+    secret = folder / "doorward.json"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert "doorward.json" in (folder / ".gitignore").read_text().splitlines()
+    settings = json.loads(secret.read_text())
+    assert settings["issuer"] == "http://localhost:8000"
+    assert settings["client_id"].startswith("notes-")
+    readme = (folder / "README.md").read_text()
+    assert "http://127.0.0.1:5001/" in readme
+    assert "@" not in readme
+    for file in folder.iterdir():
+        assert settings["client_secret"] not in file.read_text() or file == secret
+
+
+def test_nothing_is_overwritten_and_nothing_registered_then(tmp_path: Path) -> None:
+    folder, data = tmp_path / "notes", str(tmp_path / "data")
+    folder.mkdir()
+    (folder / "app.py").write_text("mine")
+    refused = operate("add", "flask", str(folder), "--data", data)
+    assert refused.exit_code == 1
+    assert "not empty" in refused.output
+    assert [file.name for file in folder.iterdir()] == ["app.py"]
+    assert (folder / "app.py").read_text() == "mine"
+    assert json.loads(operate("client", "list", "--json", "--data", data).stdout) == []
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:5001/", "app.example", "ftp://127.0.0.1", "http://app.example"])
+def test_an_address_that_cannot_be_an_apps_is_refused(tmp_path: Path, url: str) -> None:
+    refused = operate("add", "flask", str(tmp_path / "notes"), "--url", url, "--data", str(tmp_path / "data"))
+    assert refused.exit_code == 1
+    assert list((tmp_path / "notes").glob("*")) == []
