@@ -206,6 +206,22 @@ def test_a_browser_signs_in_and_comes_back_to_its_page(served: App, doorward_iss
     assert browser.ask("/me").json()["sub"] == ada.sub
 
 
+def test_nobody_is_sent_in_circles_when_what_comes_back_is_revoked_already(
+    served: App, doorward_issuer: Issuer, doorward_clock: MovableClock, ada: User
+) -> None:
+    doorward_issuer.signed_in = ada
+    token = doorward_issuer.access_token(ada, served.client)
+    doorward_clock.advance(0.5)  # a token has whole seconds, so the next one seems to be older than this
+    doorward_issuer.revoke("user", ada.sub)
+    wait_until(lambda: served.with_token("/me", token).status_code == 401)
+    browser = served.browser()
+    answer = browser.sign_in()
+    assert answer.status_code == 400
+    assert "try again" in answer.text
+    doorward_clock.advance(1)
+    assert browser.sign_in().json()["sub"] == ada.sub
+
+
 @pytest.mark.asvs("3.3.2", "3.3.4")
 def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites(
     served: App, doorward_issuer: Issuer, ada: User

@@ -267,6 +267,7 @@ class Browser:
             raise SignInFailed("the issuer sent no ID token")
         try:
             entry = yield from self.tokens.verify(access_token)
+            self.tokens.check_revoked(entry)  # else the page sends the browser to sign in again, and so on
             claims = yield from self.tokens.id_token(id_token, self.settings.client_id, begun.nonce, access_token)
         except InvalidToken as error:
             raise SignInFailed(error.description) from error
