@@ -58,10 +58,12 @@ class App:
             sent.read()
             code = parse_qs(urlsplit(sent.headers["location"]).query)["code"][0]
             form = {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK}
-            body = urlencode({**form, "code_verifier": VERIFIER})
-            connection.request("POST", "/oauth/token", body, {"content-type": FORM, "authorization": self.basic})
-            given: Mapping[str, Any] = json.load(connection.getresponse())
-            return given
+            return self._post(connection, "/oauth/token", {**form, "code_verifier": VERIFIER})
+
+    def counts(self, token: str) -> bool:
+        """Whether it is introspected as a token that counts: an answer to any other costs less."""
+        with closing(http.client.HTTPConnection("localhost", self.port, timeout=30)) as connection:
+            return self._post(connection, "/oauth/introspect", {"token": token})["active"] is True
 
     def refreshing(self, first: str) -> Callable[[bytes], bytes]:
         """The next refresh, from the answer to the one before."""
@@ -72,6 +74,11 @@ class App:
             return load.post("/oauth/token", FORM, body, [f"authorization: {self.basic}"])
 
         return following
+
+    def _post(self, connection: http.client.HTTPConnection, path: str, form: Mapping[str, str]) -> Mapping[str, Any]:
+        connection.request("POST", path, urlencode(form), {"content-type": FORM, "authorization": self.basic})
+        answer: Mapping[str, Any] = json.load(connection.getresponse())
+        return answer
 
 
 def main(seconds: float) -> None:
@@ -101,6 +108,7 @@ def main(seconds: float) -> None:
             assert tally.answered.keys() == {200}
             newest = [json.loads(answer)["refresh_token"] for answer in last]
             rates[REFRESH].append(tally.rate())
+            assert app.counts(token)
     report(rates)
 
 
