@@ -5,7 +5,6 @@ None can fail a build.
 
 import argparse
 import asyncio
-import http.client
 import itertools
 import json
 import os
@@ -14,13 +13,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
 from pathlib import Path
 
-from bench import client, directory, equality, load, servers, sign_in, start
+from bench import apps, client, directory, equality, load, servers, sign_in, start
+from bench.people import PASSWORD, sign_up
 from doorward.adapters.argon2 import Argon2Hasher
 
-PASSWORD = "a phrase that is long enough"  # noqa: S105  opens a throw-away server
 SERVER, CLIENT = 0, 1
 BOTH = {SERVER, CLIENT}
 
@@ -45,7 +43,7 @@ def sessions(seconds: float) -> None:
         servers.empty({SERVER}) as empty_port,
         servers.doorward(Path(folder), {SERVER}) as port,
     ):
-        cookie = _sign_up(port, "checker")
+        cookie = sign_up(port, "checker")
         for _ in range(5):
             rates["empty"].append(load.wrk(empty_port, "/", f"cookie: {cookie}", seconds=seconds, cores=str(CLIENT)))
             rates["session check"].append(
@@ -75,7 +73,7 @@ def together(seconds: float) -> None:
     path = "/api/sessions/current"
     with tempfile.TemporaryDirectory() as folder, servers.doorward(Path(folder), BOTH) as port:
         names = _users(port)
-        header = f"cookie: {_sign_up(port, 'checker')}"
+        header = f"cookie: {sign_up(port, 'checker')}"
         most = load.wrk(port, path, header, seconds=seconds, cores="0,1")
         alone = load.load(port, _sign_in_requests(names), connections=8, seconds=seconds).rate(201)
         with ThreadPoolExecutor(1) as pool:
@@ -109,7 +107,7 @@ async def _raw_hashes(seconds: float) -> float:
 def _users(port: int) -> list[str]:
     names = [f"user{number}" for number in range(32)]
     for name in names:
-        _sign_up(port, name)
+        sign_up(port, name)
     return names
 
 
@@ -117,19 +115,6 @@ def _sign_in_requests(names: list[str]) -> Callable[[], bytes]:
     bodies = [json.dumps({"identifier": name, "password": PASSWORD, "transport": "bearer"}).encode() for name in names]
     endless = itertools.cycle([load.post_json("/api/sessions", body) for body in bodies])
     return lambda: next(endless)
-
-
-def _sign_up(port: int, uid: str) -> str:
-
-    connection = http.client.HTTPConnection("localhost", port, timeout=30)
-    body = json.dumps({"uid": uid, "name": uid, "password": PASSWORD})
-    connection.request("POST", "/api/users", body, {"content-type": "application/json"})
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    if answer.status != HTTPStatus.CREATED:
-        raise SystemExit(text)
-    cookies = [value.split(";")[0] for name, value in answer.getheaders() if name.lower() == "set-cookie"]
-    return next(cookie for cookie in cookies if cookie.startswith("doorward="))
 
 
 def _others(tally: load.Tally, expected: int) -> dict[int, int]:
@@ -145,6 +130,7 @@ SECTIONS: dict[str, Callable[[float], None]] = {
     "directory": directory.main,
     "start": start.main,
     "client": client.main,
+    "apps": apps.main,
 }
 
 if __name__ == "__main__":

@@ -7,9 +7,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import uvloop
+
+Following = Callable[[bytes], bytes]
+"""The next request, from the body of the answer before it; nothing before the first."""
 
 
 @dataclass
@@ -40,7 +44,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
-        self._waiter: asyncio.Future[int] | None = None
+        self._waiter: asyncio.Future[tuple[int, bytes]] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by class
@@ -55,37 +59,40 @@ class _Connection(asyncio.Protocol):
         length = int(lowered[start + 16 :].split(b"\r\n", 1)[0]) if start >= 0 else 0
         if len(body) >= length and self._waiter is not None and not self._waiter.done():
             self._buffer = b""
-            self._waiter.set_result(int(head[9:12]))
+            self._waiter.set_result((int(head[9:12]), body))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(exc or ConnectionResetError())
 
-    async def ask(self, request: bytes) -> int:
-        """Send one request; the status of its answer."""
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Send one request; the status and the body of its answer."""
         assert self._transport is not None
         self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._waiter
 
 
-async def _run(port: int, requests: Callable[[], bytes], connections: int, seconds: float) -> Tally:
+async def _run(port: int, following: Sequence[Following], seconds: float) -> tuple[Tally, list[bytes]]:
     loop = asyncio.get_running_loop()
     tally = Tally()
     started = time.perf_counter()
     until = started + seconds
 
-    async def one() -> None:
+    async def one(request_after: Following) -> bytes:
         _, connection = await loop.create_connection(_Connection, "127.0.0.1", port)
+        answer = b""
         while time.perf_counter() < until:
+            request = request_after(answer)
             sent = time.perf_counter()
-            status = await connection.ask(requests())
+            status, answer = await connection.ask(request)
             tally.answered[status] = tally.answered.get(status, 0) + 1
             tally.latencies.append(time.perf_counter() - sent)
+        return answer
 
-    await asyncio.gather(*(one() for _ in range(connections)))
+    last = await asyncio.gather(*(one(request_after) for request_after in following))
     tally.seconds = time.perf_counter() - started
-    return tally
+    return tally, last
 
 
 def load(
@@ -96,12 +103,29 @@ def load(
     seconds: float = 5,
 ) -> Tally:
     """Send requests for `seconds`; each connection asks again as soon as it is answered."""
-    return uvloop.run(_run(port, requests, connections, seconds))
+    tally, _ = uvloop.run(_run(port, [lambda _: requests()] * connections, seconds))
+    return tally
 
 
-def wrk(port: int, path: str, header: str, *, seconds: float, cores: str, connections: int = 32) -> float:
+def chains(port: int, following: Sequence[Following], *, seconds: float) -> tuple[Tally, list[bytes]]:
+    """The same, a connection for each of `following`, where a request needs the answer before it; the last answers."""
+    return uvloop.run(_run(port, following, seconds))
+
+
+def wrk(
+    port: int,
+    path: str,
+    header: str,
+    *,
+    seconds: float,
+    cores: str,
+    connections: int = 32,
+    script: Path | None = None,
+) -> float:
     """Requests a second that wrk gets answered: it is faster than any server in Python, so the server is the bound."""
     command = ["taskset", "-c", cores, "wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "-H", header]
+    if script is not None:
+        command += ["-s", str(script)]
     said = _said([*command, f"http://127.0.0.1:{port}{path}"])
     if "Non-2xx" in said:
         sys.exit(said)
@@ -126,10 +150,15 @@ def _figure(pattern: str, text: str) -> float:
 
 def post_json(path: str, body: bytes, headers: Sequence[str] = ()) -> bytes:
     """A JSON POST request as bytes."""
+    return post(path, "application/json", body, headers)
+
+
+def post(path: str, kind: str, body: bytes, headers: Sequence[str] = ()) -> bytes:
+    """A POST request as bytes."""
     lines = [
         f"POST {path} HTTP/1.1",
         "host: localhost",
-        "content-type: application/json",
+        f"content-type: {kind}",
         f"content-length: {len(body)}",
         *headers,
         "",

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+PROGRAM = str(Path(sys.executable).parent / "doorward")
+USERS_AT_ONCE = {"DOORWARD_SIGNUP__IDENTIFIER": "uid", "DOORWARD_LIMITS__SIGN_UP_FREE__PER_ADDRESS": "100/1m"}
 EMPTY_APP = """
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -28,7 +30,7 @@ def running(command: Sequence[str], cores: set[int]) -> Iterator[int]:
     """Start a server pinned to `cores`; yields the port it prints, stops it at the end."""
     process = subprocess.Popen(
         command,
-        env={"DOORWARD_SIGNUP__IDENTIFIER": "uid", **os.environ},  # users at once, unless a section says otherwise
+        env={**USERS_AT_ONCE, **os.environ},  # unless a section says otherwise
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -54,5 +56,4 @@ def empty(cores: set[int]) -> AbstractContextManager[int]:
 
 def doorward(data: Path, cores: set[int], *options: str) -> AbstractContextManager[int]:
     """Doorward on a data directory."""
-    program = str(Path(sys.executable).parent / "doorward")
-    return running([program, "serve", "--port", "0", "--data", str(data), *options], cores)
+    return running([PROGRAM, "serve", "--port", "0", "--data", str(data), *options], cores)

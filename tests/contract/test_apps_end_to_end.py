@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import subprocess
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 import pytest
@@ -23,7 +24,7 @@ from tests.support.client_calls import wait_until
 from tests.support.hosted import PASSWORD, Person
 from tests.support.logs import restored_logging
 from tests.support.measuring import MEASURED
-from tests.support.serving import running
+from tests.support.serving import ROOT, running
 
 with warnings.catch_warnings(record=True):  # it announces what it will leave out one day, whatever filters say
     from authlib.integrations.httpx_client import OAuth2Client
@@ -38,6 +39,9 @@ identifier = "uid"
 "read" = "Read your notes"
 "write" = "Write your notes"
 """
+CALLBACK = "http://127.0.0.1:9/callback"
+OPENID_CLIENT = ROOT / "node_modules/openid-client"
+NODE_SECONDS = 60
 OUT_SECONDS = 2.0
 HOUR_US = 3_600_000_000
 
@@ -226,25 +230,30 @@ def test_a_program_shows_an_api_key(site: Site, framework: str, record_property:
         assert took < OUT_SECONDS + 0.5, "two seconds, and the answer under way"
 
 
+def sent_back(site: Site, person: Person, url: str) -> str:
+    """Sign in at the address a relying party sends its users to; the one they come back to, where nobody listens."""
+    person.open(url)
+    answer = person.submit({"identifier": "ada", "password": PASSWORD}, "/sign-in", follow=False)
+    while str(answer.headers.get("location", "")).startswith("/"):
+        answer = person.http.get(f"{site.url}{answer.headers['location']}")
+    back: str = answer.headers["location"]
+    assert back.startswith(f"{CALLBACK}?")
+    return back
+
+
 @pytest.mark.asvs("10.1.1", "10.4.6", "10.7.1")
 def test_authlib_signs_in_with_code_and_pkce(site: Site, person: Person) -> None:
     """A relying party that is not ours, with nothing but the discovery document."""
-    callback = "http://127.0.0.1:9/callback"
-    made = site.json("client", "add", "Other party", "--type", "web", "--redirect-uri", callback)
+    made = site.json("client", "add", "Other party", "--type", "web", "--redirect-uri", CALLBACK)
     metadata = httpx.get(f"{site.url}/.well-known/openid-configuration").json()
     party = OAuth2Client(
-        made["client_id"], made["client_secret"], scope="openid profile offline_access", redirect_uri=callback,
+        made["client_id"], made["client_secret"], scope="openid profile offline_access", redirect_uri=CALLBACK,
         code_challenge_method="S256",
     )  # fmt: skip
     url, state = party.create_authorization_url(
         metadata["authorization_endpoint"], code_verifier="v" * 43, nonce="n", prompt="login"
     )
-    person.open(url)
-    answer = person.submit({"identifier": "ada", "password": PASSWORD}, "/sign-in", follow=False)
-    while str(answer.headers.get("location", "")).startswith("/"):  # until it leads to where nobody listens
-        answer = person.http.get(f"{site.url}{answer.headers['location']}")
-    back = answer.headers["location"]
-    assert back.startswith(f"{callback}?")
+    back = sent_back(site, person, url)
     token = party.fetch_token(
         metadata["token_endpoint"], authorization_response=back, state=state, code_verifier="v" * 43
     )
@@ -264,3 +273,73 @@ def test_authlib_signs_in_with_code_and_pkce(site: Site, person: Person) -> None
     assert given_back.status_code == 200
     assert party.get(metadata["userinfo_endpoint"]).status_code == 401
     party.close()
+
+
+@contextmanager
+def in_node(site: Site) -> Iterator[subprocess.Popen[str]]:
+    """A relying party in JavaScript that is registered and has its registration."""
+    made = site.json("client", "add", "Party in Node", "--type", "web", "--redirect-uri", CALLBACK)
+    given = {
+        "issuer": site.url,
+        "client_id": made["client_id"],
+        "client_secret": made["client_secret"],
+        "redirect_uri": CALLBACK,
+        "scope": "openid profile offline_access",
+    }
+    with subprocess.Popen(
+        ["node", ROOT / "tests/support/relying_party.mjs"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as party:  # fmt: skip
+        try:
+            told(party, given)
+            yield party
+        finally:
+            party.kill()
+
+
+def told(party: subprocess.Popen[str], what: Mapping[str, Any]) -> None:
+    assert party.stdin is not None
+    party.stdin.write(f"{json.dumps(what)}\n")
+    party.stdin.flush()
+
+
+def heard(party: subprocess.Popen[str]) -> Any:
+    assert party.stdout is not None
+    assert party.stderr is not None
+    line = party.stdout.readline()
+    assert line, party.stderr.read()
+    return json.loads(line)
+
+
+@pytest.mark.skipif(not OPENID_CLIENT.exists(), reason="openid-client is not installed: scripts/test-tools")
+def test_openid_client_signs_in_with_code_and_pkce(site: Site, person: Person) -> None:
+    """It checks state, nonce, `iss` of the answer, and signature and claims of the ID token."""
+    with in_node(site) as party:
+        url = heard(party)["url"]
+        asked = parse_qs(urlsplit(url).query)
+        assert asked["code_challenge_method"] == ["S256"]
+        told(party, {"url": sent_back(site, person, url)})
+        found = heard(party)
+        assert party.wait(NODE_SECONDS) == 0
+    claims, renewed = found["claims"], found["renewed"]
+    assert (claims["iss"], [claims["aud"]], claims["nonce"]) == (site.url, asked["client_id"], found["nonce"])
+    assert asked["nonce"] == [claims["nonce"]]
+    assert (claims["name"], claims["preferred_username"]) == ("Ada", "ada")
+    assert claims["exp"] > time.time()
+    assert (found["userinfo"]["sub"], found["userinfo"]["name"]) == (claims["sub"], "Ada")
+    assert renewed["is_another"]
+    assert renewed["userinfo"] == found["userinfo"]
+
+
+@pytest.mark.skipif(not OPENID_CLIENT.exists(), reason="openid-client is not installed: scripts/test-tools")
+@pytest.mark.parametrize("issuer", ["", "&iss=http%3A%2F%2Flocalhost%3A1"], ids=["no issuer", "another issuer"])
+def test_openid_client_takes_no_answer_of_another_issuer(site: Site, person: Person, issuer: str) -> None:
+    """Our metadata and our answers give it what it needs against a mix-up of servers (RFC 9207)."""
+    with in_node(site) as party:
+        back = sent_back(site, person, heard(party)["url"])
+        before, of_ours, after = back.partition(f"&iss={quote(site.url, safe='')}")
+        assert of_ours
+        told(party, {"url": f"{before}{issuer}{after}"})
+        assert party.wait(NODE_SECONDS) != 0
+        assert party.stderr is not None
+        assert '"iss" (issuer)' in party.stderr.read()
