@@ -259,7 +259,7 @@ def serving(framework: str, listener: socket.socket, given: Given) -> Iterator[N
 
 @contextmanager
 def _uvicorn(app: Any, listener: socket.socket) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
     thread.start()
     wait_until(lambda: server.started)
