@@ -11,12 +11,12 @@ from doorward.app import repeat
 from doorward.kernel.errors import Unavailable
 from doorward.ports import Database
 from doorward.sessions import store
-from doorward.sql import Statement, Work
+from doorward.sql import PURGE_AT_ONCE, Statement, Work
 from doorward.sql.tables import revocation, session, users
 from doorward.testing import MovableClock
 from tests.support.logs import restored_logging
 
-MANY = 2 * store.PURGE_AT_ONCE + 1
+MANY = 2 * PURGE_AT_ONCE + 1
 
 
 @pytest.mark.parametrize("failure", [LookupError(), Unavailable(retry_after_seconds=1, reason="down")])
@@ -59,7 +59,7 @@ async def test_what_has_expired_is_forgotten_some_at_a_time(database: Database, 
         removed: list[int] = []
         while not removed or removed[-1]:
             removed.append(await database.write(lambda delete=delete: delete(now)))  # type: ignore[misc]  # mypy's gap
-        assert removed == [store.PURGE_AT_ONCE, store.PURGE_AT_ONCE, 1, 0]
+        assert removed == [PURGE_AT_ONCE, PURGE_AT_ONCE, 1, 0]
         ((left,),) = await database.read(_count(table))
         assert left == 0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import BigInteger, bindparam, case, delete, select, update
+from sqlalchemy import BigInteger, bindparam, case, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's
 
 from doorward.adapters.memory_limiter import MemoryLimiter
@@ -16,10 +16,9 @@ from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.limits import NO_RATES, ActionLimit, Limits, Rate
 from doorward.kernel.under_way import Full, UnderWay
 from doorward.ports import NOTHING, Admission, Clock, Database, Sealer
-from doorward.sql import Statement, Work
+from doorward.sql import PURGE_AT_ONCE, Statement, Work, purge
 from doorward.sql.tables import bucket
 
-PURGE_AT_ONCE = 1_000
 _NOW = bindparam("now", type_=BigInteger())
 _INTERVAL = bindparam("interval", type_=BigInteger())
 _NEXT = case((bucket.c.arrival_at > _NOW, bucket.c.arrival_at), else_=_NOW) + _INTERVAL
@@ -38,11 +37,7 @@ _FIND = Statement(select(bucket.c.arrival_at).where(bucket.c.key == bindparam("k
 _GIVE_BACK = Statement(
     update(bucket).where(bucket.c.key == bindparam("key")).values(arrival_at=bucket.c.arrival_at - _INTERVAL)
 )
-_PURGE = Statement(
-    delete(bucket)
-    .where(bucket.c.key.in_(select(bucket.c.key).where(bucket.c.expires_at <= _NOW).limit(bindparam("at_once"))))
-    .returning(bucket.c.expires_at)
-)
+_PURGE = purge(bucket.c.key, bucket.c.expires_at <= _NOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,4 +175,4 @@ def _give_back(places: tuple[_Place, ...]) -> Work[None]:
 
 
 def _purge(now: Instant) -> Work[int]:
-    return len((yield _PURGE(now=now, at_once=PURGE_AT_ONCE)))
+    return len((yield _PURGE(now=now)))

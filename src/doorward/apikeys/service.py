@@ -32,7 +32,7 @@ from doorward.kernel.msgid import msgid
 from doorward.messages import Outbox, Values
 from doorward.ports import Clock, Database, Limiter
 from doorward.sessions import Session, Sessions
-from doorward.sql import Work
+from doorward.sql import PURGE_AT_ONCE, Work
 from doorward.users import User, UsersService
 
 PURPOSE: Final = "api key"  # in the audit
@@ -306,7 +306,7 @@ class ApiKeys:
     async def purge(self) -> None:
         """Forget keys that ended a month ago."""
         before = self.clock.now() - KEEP_DAYS * DAY
-        while await self.db.write(lambda: store.delete_expired(before)) == store.AT_ONCE:
+        while await self.db.write(lambda: store.delete_expired(before)) == PURGE_AT_ONCE:
             pass
 
     def _record(self, key: ApiKey, what: str, actor_id: str | None, caller: Caller) -> Work[None]:

@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, insert, or_, select, update
 
 from doorward.apikeys.model import ApiKey
 from doorward.kernel.instant import Instant
-from doorward.sql import Row, Statement, Work
+from doorward.sql import Row, Statement, Work, purge
 from doorward.sql.tables import api_key, api_key_secret, users
 
 AT_ONCE = 500
@@ -81,15 +81,7 @@ _REMIND = Statement(
     .values(reminded_at=p("now"))
     .returning(api_key.c.user_id, api_key.c.name, api_key.c.expires_at)
 )
-_DELETE_EXPIRED = Statement(
-    delete(api_key)
-    .where(
-        api_key.c.id.in_(
-            select(api_key.c.id).where(api_key.c.expires_at < p("before")).limit(AT_ONCE).scalar_subquery()
-        )
-    )
-    .returning(api_key.c.id)
-)
+_DELETE_EXPIRED = purge(api_key.c.id, api_key.c.expires_at < p("before"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from doorward.authenticators import factor_store as store
 from doorward.kernel.ids import new_id
 from doorward.kernel.instant import SECOND
 from doorward.ports import Clock, Database, Sealer
-from doorward.sql import Work, purpose_of
+from doorward.sql import PURGE_AT_ONCE, Work, purpose_of
 
 SECONDS: Final = 300  # C29: five minutes for a passkey
 BINDING_SECONDS: Final = 900  # to find the telephone and to install an app
@@ -99,5 +99,5 @@ class Challenges:
     async def purge(self) -> None:
         """Forget what nobody answered."""
         now = self.clock.now()
-        while await self.db.write(lambda: store.delete_expired_challenges(now)) == store.PURGE_AT_ONCE:
+        while await self.db.write(lambda: store.delete_expired_challenges(now)) == PURGE_AT_ONCE:
             pass

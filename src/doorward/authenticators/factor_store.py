@@ -8,10 +8,8 @@ from sqlalchemy import Column, ColumnElement, bindparam, case, delete, exists, l
 
 from doorward.authenticators.kind import State
 from doorward.kernel.instant import Instant
-from doorward.sql import Row, Statement, Work, insert
+from doorward.sql import Row, Statement, Work, insert, purge
 from doorward.sql.tables import authenticator, challenge, grace, passkey_user
-
-PURGE_AT_ONCE = 1_000
 
 Sealed: TypeAlias = tuple[str, str, str, str, bytes, State, int, bool, Instant, Instant | None]
 """A row of `authenticator` in the order of `Bound`, its secret still sealed."""
@@ -98,18 +96,7 @@ _DELETE_BEYOND = Statement(
     )
 )
 _DELETE_OF_USER = Statement(delete(challenge).where(challenge.c.user_id == bindparam("owner")))
-_PURGE = Statement(
-    delete(challenge)
-    .where(
-        challenge.c.id.in_(
-            select(challenge.c.id)
-            .where(challenge.c.expires_at <= bindparam("now"))
-            .limit(PURGE_AT_ONCE)
-            .scalar_subquery()
-        )
-    )
-    .returning(challenge.c.id)
-)
+_PURGE = purge(challenge.c.id, challenge.c.expires_at <= bindparam("now"))
 _FIND_GRACE = Statement(select(grace.c.since).where(grace.c.user_id == bindparam("user_id")))
 _INSERT_GRACE = Statement(
     insert(grace)

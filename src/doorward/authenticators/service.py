@@ -18,7 +18,7 @@ from doorward.kernel.msgid import msgid
 from doorward.kernel.text import normalise_password
 from doorward.ports import Clock, Database, Hasher, Limiter, Sealer, Verified
 from doorward.ports.breach import BreachCheck
-from doorward.sql import Work
+from doorward.sql import PURGE_AT_ONCE, Work
 from doorward.users import LEAVING, User, identifier_key, list_names
 
 SIGN_IN: Final = "sign-in"
@@ -189,7 +189,7 @@ class PasswordService:
     async def purge(self) -> None:
         """Forget failures of long ago."""
         now = self.clock.now()
-        while await self.db.write(lambda: store.delete_expired_throttles(now)) == store.PURGE_AT_ONCE:
+        while await self.db.write(lambda: store.delete_expired_throttles(now)) == PURGE_AT_ONCE:
             pass
 
     # Verifying --------------------------------------------------------------------------------------------------

@@ -8,10 +8,9 @@ from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQL
 from doorward.authenticators.model import Refused, Reserved, StoredPassword
 from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.limits import AccountLimit, Rate
-from doorward.sql import Statement, Work
+from doorward.sql import Statement, Work, purge
 from doorward.sql.tables import authenticator, bucket, password, throttle
 
-PURGE_AT_ONCE = 1_000
 _NOW = bindparam("now", type_=BigInteger())
 
 _COLUMNS = (password.c.digest, password.c.set_at, password.c.change_wanted)
@@ -60,11 +59,7 @@ _RELEASE = Statement(
     )
 )
 _RESET = Statement(delete(throttle).where(throttle.c.key == bindparam("key")))
-_PURGE = Statement(
-    delete(throttle)
-    .where(throttle.c.key.in_(select(throttle.c.key).where(throttle.c.expires_at <= _NOW).limit(bindparam("at_once"))))
-    .returning(throttle.c.expires_at)
-)
+_PURGE = purge(throttle.c.key, throttle.c.expires_at <= _NOW)
 _NEXT = case((bucket.c.arrival_at > _NOW, bucket.c.arrival_at), else_=_NOW) + bindparam("interval", type_=BigInteger())
 _TAKE_PLACE = Statement(
     insert(bucket)
@@ -147,7 +142,7 @@ def delete_throttles(keys: Sequence[bytes]) -> Work[None]:
 
 def delete_expired_throttles(now: Instant) -> Work[int]:
     """Forget failures that are long ago, some at a time; how many."""
-    return len((yield _PURGE(now=now, at_once=PURGE_AT_ONCE)))
+    return len((yield _PURGE(now=now)))
 
 
 def _reserve_statement(limit: AccountLimit) -> Statement:

@@ -28,7 +28,7 @@ from doorward.kernel.ids import new_id, new_token
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database, Limiter, Sealer
-from doorward.sql import Work, purpose_of
+from doorward.sql import PURGE_AT_ONCE, Work, purpose_of
 
 CODE: Final = "code"  # the table of limits.toml
 WRONG_CODE: Final = msgid("This code is not right or has expired. Only the newest one works")
@@ -206,10 +206,10 @@ class Confirmations:
     async def purge(self) -> None:
         """Forget what ended long ago."""
         now = self.clock.now()
-        while await self.db.write(lambda: store.empty_expired(now)) == store.PURGE_AT_ONCE:
+        while await self.db.write(lambda: store.empty_expired(now)) == PURGE_AT_ONCE:
             pass
         before = now - _KEEP
-        while await self.db.write(lambda: store.delete_expired(before)) == store.PURGE_AT_ONCE:
+        while await self.db.write(lambda: store.delete_expired(before)) == PURGE_AT_ONCE:
             pass
 
     async def _try(self, found: Confirmation, code: str) -> bool:

@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import bindparam as p
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from doorward.confirmations.model import MAX_FAILURES, Confirmation, Purpose
 from doorward.kernel.instant import Instant
-from doorward.sql import Row, Statement, Value, Work
+from doorward.sql import PURGE_AT_ONCE, Row, Statement, Value, Work, purge
 from doorward.sql.tables import confirmation
 
-PURGE_AT_ONCE: Final = 1_000
 Open = Callable[[str, bytes], Mapping[str, Any]]  # (id, sealed payload) -> payload
 
 _COLUMNS = (
@@ -104,15 +103,7 @@ _EMPTY_EXPIRED = Statement(
     .values(payload_sealed=_EMPTIED)
     .returning(confirmation.c.id)
 )
-_PURGE = Statement(
-    delete(confirmation)
-    .where(
-        confirmation.c.id.in_(
-            select(confirmation.c.id).where(confirmation.c.expires_at <= p("before")).limit(p("at_once"))
-        )
-    )
-    .returning(confirmation.c.id)
-)
+_PURGE = purge(confirmation.c.id, confirmation.c.expires_at <= p("before"))
 
 
 def insert_confirmation(values: Mapping[str, Value]) -> Work[None]:
@@ -184,7 +175,7 @@ def empty_expired(now: Instant) -> Work[int]:
 
 def delete_expired(before: Instant) -> Work[int]:
     """Forget some that expired before; how many."""
-    return len((yield _PURGE(before=before, at_once=PURGE_AT_ONCE)))
+    return len((yield _PURGE(before=before)))
 
 
 def _first(rows: Any, open_payload: Open) -> Confirmation | None:  # noqa: ANN401  a sequence of rows

@@ -9,7 +9,7 @@ from doorward.events.model import KEEP, Event, EventType, settled
 from doorward.kernel.ids import new_id
 from doorward.kernel.instant import Instant
 from doorward.ports import Clock, Database
-from doorward.sql import Work
+from doorward.sql import PURGE_AT_ONCE, Work
 
 Tell: TypeAlias = Callable[[EventType, str, Mapping[str, Any], Instant], Work[None]]
 """Writes an event in the caller's transaction: type, user id, what else there is to say, when."""
@@ -44,5 +44,5 @@ class UserEvents:
     async def purge(self) -> None:
         """Forget events of a month ago."""
         before = self.clock.now() - KEEP
-        while await self.db.write(lambda: store.delete_old(before)) == store.PURGE_AT_ONCE:
+        while await self.db.write(lambda: store.delete_old(before)) == PURGE_AT_ONCE:
             pass

@@ -9,11 +9,10 @@ from sqlalchemy import delete, func, or_, select, update
 
 from doorward.events.model import Event, Webhook
 from doorward.kernel.instant import Instant
-from doorward.sql import Row, Statement, Work, insert
+from doorward.sql import Row, Statement, Work, insert, purge
 from doorward.sql.tables import lease, user_event, webhook
 
 LEASE: Final = "events"
-PURGE_AT_ONCE: Final = 1_000
 
 _INSERT = Statement(
     insert(user_event)
@@ -23,15 +22,7 @@ _INSERT = Statement(
 _EVENT = tuple(user_event.c[name] for name in ("seq", "id", "type", "user_id", "data", "at"))
 _LIST = Statement(select(*_EVENT).where(user_event.c.seq > p("after")).order_by(user_event.c.seq).limit(p("count")))
 _LAST = Statement(select(func.coalesce(func.max(user_event.c.seq), 0)))
-_DELETE_OLD = Statement(
-    delete(user_event)
-    .where(
-        user_event.c.seq.in_(
-            select(user_event.c.seq).where(user_event.c.at < p("before")).limit(PURGE_AT_ONCE).scalar_subquery()
-        )
-    )
-    .returning(user_event.c.seq)
-)
+_DELETE_OLD = purge(user_event.c.seq, user_event.c.at < p("before"))
 
 _LEASING = insert(lease).values(name=LEASE, holder=p("holder"), until=p("until"))
 _TAKE_LEASE = Statement(

@@ -15,7 +15,7 @@ from doorward.oidc import store
 from doorward.oidc.model import OFFLINE, REFRESH_ABSOLUTE, REFRESH_PREFIX, Client, Code, Family, RefreshToken, digest
 from doorward.ports import Clock, Database, Sealer
 from doorward.sessions import Session, Sessions
-from doorward.sql import Work, purpose_of
+from doorward.sql import PURGE_AT_ONCE, Work, purpose_of
 from doorward.tokens import ACCESS_TOKEN_SECONDS
 from doorward.users import User, UsersService
 
@@ -230,7 +230,7 @@ class Families:
             (store.delete_old_families, now - FAMILIES_KEPT),
             (store.delete_old_proofs, now - MINUTE),
         ):
-            while await self.db.write(partial(delete, before)) == store.PURGE_AT_ONCE:
+            while await self.db.write(partial(delete, before)) == PURGE_AT_ONCE:
                 pass
 
     def _record(

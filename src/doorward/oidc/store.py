@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, or_, select, update
 
 from doorward.kernel.instant import Instant
 from doorward.oidc.model import Client, Code, Family, RefreshToken
-from doorward.sql import Row, Statement, Value, Work, insert
+from doorward.sql import Row, Statement, Value, Work, insert, purge
 from doorward.sql.tables import (
     authorization_code,
     client,
@@ -19,7 +19,6 @@ from doorward.sql.tables import (
     used_proof,
 )
 
-PURGE_AT_ONCE = 1_000
 SECRETS_A_CLIENT = 2
 _LISTS = ("redirect_uris", "post_logout_redirect_uris", "scopes", "resources", "claims")
 
@@ -65,18 +64,7 @@ _USE_CODE = Statement(
     .values(used_at=p("now"), family_id=p("family"))
     .returning(authorization_code.c.family_id)
 )
-_DELETE_OLD_CODES = Statement(
-    delete(authorization_code)
-    .where(
-        authorization_code.c.code_digest.in_(
-            select(authorization_code.c.code_digest)
-            .where(authorization_code.c.expires_at <= p("before"))
-            .limit(PURGE_AT_ONCE)
-            .scalar_subquery()
-        )
-    )
-    .returning(authorization_code.c.code_digest)
-)
+_DELETE_OLD_CODES = purge(authorization_code.c.code_digest, authorization_code.c.expires_at <= p("before"))
 
 # Families -------------------------------------------------------------------------------------------------------------
 _FAMILY_COLUMNS = tuple(token_family.columns)
@@ -93,18 +81,7 @@ _END_OF_USER = Statement(
     )
 )
 _END_OF_CLIENT = Statement(_END.where(token_family.c.client_id == p("of_client")).returning(token_family.c.id))
-_DELETE_OLD_FAMILIES = Statement(
-    delete(token_family)
-    .where(
-        token_family.c.id.in_(
-            select(token_family.c.id)
-            .where(token_family.c.expires_at <= p("before"))
-            .limit(PURGE_AT_ONCE)
-            .scalar_subquery()
-        )
-    )
-    .returning(token_family.c.id)
-)
+_DELETE_OLD_FAMILIES = purge(token_family.c.id, token_family.c.expires_at <= p("before"))
 
 # Refresh tokens -------------------------------------------------------------------------------------------------------
 _TOKEN_COLUMNS = (
@@ -139,18 +116,7 @@ _USE_PROOF = Statement(
     .on_conflict_do_nothing(index_elements=["proof_digest"])
     .returning(used_proof.c.proof_digest)
 )
-_DELETE_OLD_PROOFS = Statement(
-    delete(used_proof)
-    .where(
-        used_proof.c.proof_digest.in_(
-            select(used_proof.c.proof_digest)
-            .where(used_proof.c.expires_at <= p("before"))
-            .limit(PURGE_AT_ONCE)
-            .scalar_subquery()
-        )
-    )
-    .returning(used_proof.c.proof_digest)
-)
+_DELETE_OLD_PROOFS = purge(used_proof.c.proof_digest, used_proof.c.expires_at <= p("before"))
 _IS_REVOKED = Statement(
     select(func.count())
     .select_from(revocation)

@@ -36,7 +36,7 @@ from doorward.sessions.model import (
     Ticket,
     Transport,
 )
-from doorward.sql import Work
+from doorward.sql import PURGE_AT_ONCE, Work
 from doorward.users import SessionsEnd, User
 
 BEARER_PREFIX = "dws_"  # so that secret scanners can find a leaked one
@@ -448,7 +448,7 @@ class Sessions:
         """Forget sessions and revocations that can matter to nobody any more."""
         now = self.clock.now()
         for delete in (store.delete_expired, ticket_store.delete_expired_tickets, ticket_store.delete_old_forms):
-            while await self.db.write(partial(delete, now)) == store.PURGE_AT_ONCE:
+            while await self.db.write(partial(delete, now)) == PURGE_AT_ONCE:
                 pass
-        while await self.db.write(lambda: store.delete_old_revocations(now - KEEP)) == store.PURGE_AT_ONCE:
+        while await self.db.write(lambda: store.delete_old_revocations(now - KEEP)) == PURGE_AT_ONCE:
             pass

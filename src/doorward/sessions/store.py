@@ -10,11 +10,10 @@ from doorward.authenticators import has_factor_column
 from doorward.kernel.assurance import Proof
 from doorward.kernel.instant import Instant
 from doorward.sessions.model import Revocation, Session
-from doorward.sql import Row, Statement, Work
+from doorward.sql import Row, Statement, Work, purge
 from doorward.sql.tables import known_device, revocation, session, users
 
 REVOCATIONS_AT_ONCE = 1_000
-PURGE_AT_ONCE = 1_000
 
 _COLUMNS = (
     session.c.id,
@@ -71,15 +70,7 @@ _DELETE_BEYOND = Statement(
     )
     .returning(session.c.id)
 )
-_DELETE_EXPIRED = Statement(
-    delete(session)
-    .where(
-        session.c.id.in_(
-            select(session.c.id).where(session.c.expires_at <= p("now")).limit(PURGE_AT_ONCE).scalar_subquery()
-        )
-    )
-    .returning(session.c.id)
-)
+_DELETE_EXPIRED = purge(session.c.id, session.c.expires_at <= p("now"))
 _ROTATE = Statement(
     update(session)
     .where(session.c.id == p("session_id"))
@@ -107,15 +98,7 @@ _LIST_REVOCATIONS = Statement(
     .limit(REVOCATIONS_AT_ONCE)
 )
 _LAST_REVOCATION = Statement(select(func.coalesce(func.max(revocation.c.seq), 0)))
-_DELETE_OLD_REVOCATIONS = Statement(
-    delete(revocation)
-    .where(
-        revocation.c.seq.in_(
-            select(revocation.c.seq).where(revocation.c.at < p("before")).limit(PURGE_AT_ONCE).scalar_subquery()
-        )
-    )
-    .returning(revocation.c.seq)
-)
+_DELETE_OLD_REVOCATIONS = purge(revocation.c.seq, revocation.c.at < p("before"))
 
 _DEVICE_COLUMNS = (known_device.c.id, known_device.c.user_id, known_device.c.failures)
 _FIND_DEVICE = Statement(select(*_DEVICE_COLUMNS).where(known_device.c.token_digest == p("digest")))

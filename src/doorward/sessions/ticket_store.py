@@ -9,10 +9,8 @@ from sqlalchemy import delete, select
 
 from doorward.kernel.instant import Instant
 from doorward.sessions.model import Ticket
-from doorward.sql import Row, Statement, Work, insert
+from doorward.sql import Row, Statement, Work, insert, purge
 from doorward.sql.tables import kept_form, ticket
-
-PURGE_AT_ONCE = 1_000
 
 _COLUMNS = (
     ticket.c.id,
@@ -33,15 +31,7 @@ _LIST_OF_USER = Statement(
     .where(ticket.c.user_id == p("owner"))
     .order_by(ticket.c.created_at.desc(), ticket.c.id.desc())
 )
-_DELETE_EXPIRED = Statement(
-    delete(ticket)
-    .where(
-        ticket.c.id.in_(
-            select(ticket.c.id).where(ticket.c.expires_at <= p("now")).limit(PURGE_AT_ONCE).scalar_subquery()
-        )
-    )
-    .returning(ticket.c.id)
-)
+_DELETE_EXPIRED = purge(ticket.c.id, ticket.c.expires_at <= p("now"))
 _KEEP_FORM = Statement(
     insert(kept_form)
     .values({column.name: p(column.name) for column in kept_form.columns})
@@ -55,18 +45,7 @@ _TAKE_FORM = Statement(
     .where(kept_form.c.session_id == p("session"), kept_form.c.expires_at > p("now"))
     .returning(kept_form.c.path, kept_form.c.fields_sealed)
 )
-_DELETE_OLD_FORMS = Statement(
-    delete(kept_form)
-    .where(
-        kept_form.c.session_id.in_(
-            select(kept_form.c.session_id)
-            .where(kept_form.c.expires_at <= p("now"))
-            .limit(PURGE_AT_ONCE)
-            .scalar_subquery()
-        )
-    )
-    .returning(kept_form.c.session_id)
-)
+_DELETE_OLD_FORMS = purge(kept_form.c.session_id, kept_form.c.expires_at <= p("now"))
 
 
 def insert_ticket(opened: Ticket, digest: bytes) -> Work[None]:

@@ -25,7 +25,7 @@ from doorward.messages import Outbox, SendLimits, Values
 from doorward.ports import Clock, Database
 from doorward.sessions import NeedsStep, Session, Sessions, Start, Ticket
 from doorward.signin import cool_off_store as store
-from doorward.sql import Work
+from doorward.sql import PURGE_AT_ONCE, Work
 from doorward.users import User, UsersService, contact_key
 
 Channel: TypeAlias = Literal["email", "phone"]
@@ -254,7 +254,7 @@ class CoolOff:
         """Forget waits that nobody came back for."""
         now = self.clock.now()
         forget = partial(store.delete_old_waits, now - GIVEN_UP_AFTER, now - ANSWERS_WITHIN)
-        while await self.db.write(forget) == store.PURGE_AT_ONCE:
+        while await self.db.write(forget) == PURGE_AT_ONCE:
             pass
 
 

@@ -6,10 +6,8 @@ from sqlalchemy import bindparam as p
 from sqlalchemy import delete, select, update
 
 from doorward.kernel.instant import Instant
-from doorward.sql import Statement, Work, insert
+from doorward.sql import Statement, Work, insert, purge
 from doorward.sql.tables import cool_off
-
-PURGE_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +44,9 @@ _SET_DUE = Statement(
     .returning(cool_off.c.due_at)
 )
 _DELETE = Statement(delete(cool_off).where(cool_off.c.user_id == p("owner")).returning(cool_off.c.due_at))
-_PURGE = Statement(
-    delete(cool_off)
-    .where(
-        cool_off.c.user_id.in_(
-            select(cool_off.c.user_id)
-            .where(
-                (cool_off.c.due_at < p("overdue")) | (cool_off.c.due_at.is_(None) & (cool_off.c.asked_at < p("old")))
-            )
-            .limit(PURGE_AT_ONCE)
-            .scalar_subquery()
-        )
-    )
-    .returning(cool_off.c.user_id)
+_PURGE = purge(
+    cool_off.c.user_id,
+    (cool_off.c.due_at < p("overdue")) | (cool_off.c.due_at.is_(None) & (cool_off.c.asked_at < p("old"))),
 )
 
 

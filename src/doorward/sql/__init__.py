@@ -5,12 +5,27 @@ awaits nothing, so the same function runs on SQLite's writer thread, on the even
 part of a larger transaction (`yield from`), and it cannot hold a transaction across a password hash.
 
 `insert` knows ON CONFLICT and RETURNING for both databases (SQLAlchemy's own `insert` of SQLite's dialect does not).
+`purge` deletes what is over, a thousand rows at a time.
 """
 
 from sqlalchemy.dialects.postgresql import insert
 
+from doorward.sql.purging import PURGE_AT_ONCE, purge
 from doorward.sql.sealed import SEALED, purpose_of
 from doorward.sql.statement import Dialect, Query, Row, Statement, Value, Work
 from doorward.sql.tables import metadata
 
-__all__ = ["SEALED", "Dialect", "Query", "Row", "Statement", "Value", "Work", "insert", "metadata", "purpose_of"]
+__all__ = [
+    "PURGE_AT_ONCE",
+    "SEALED",
+    "Dialect",
+    "Query",
+    "Row",
+    "Statement",
+    "Value",
+    "Work",
+    "insert",
+    "metadata",
+    "purge",
+    "purpose_of",
+]

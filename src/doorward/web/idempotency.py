@@ -22,14 +22,13 @@ from doorward.kernel.errors import Conflict, KeyUsedOtherwise, Malformed, Proble
 from doorward.kernel.instant import DAY, Instant
 from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database, Sealer
-from doorward.sql import Statement, Work, insert, purpose_of
+from doorward.sql import PURGE_AT_ONCE, Statement, Work, insert, purge, purpose_of
 from doorward.sql.tables import idempotency
 
 HEADER: Final = "idempotency-key"
 REPLAYED: Final = "idempotent-replayed"
 KEEP: Final = DAY
 LONGEST_ANSWER: Final = 256 * 1024
-PURGE_AT_ONCE: Final = 1_000
 _KEY = re.compile(r'"([!#-\[\]-~]{1,200})"|([!#-\[\]-~]{1,200})')  # a string of RFC 8941, or the same without quotes
 _WRONG_KEY = msgid("Idempotency-Key takes 1 to 200 visible ASCII characters")
 _UNDER_WAY = msgid(
@@ -52,15 +51,7 @@ _DELETE = Statement(delete(idempotency).where(idempotency.c.id == p("row_id")))
 _DELETE_OLD = Statement(
     delete(idempotency).where(idempotency.c.id == p("row_id"), idempotency.c.expires_at <= p("now"))
 )
-_PURGE = Statement(
-    delete(idempotency)
-    .where(
-        idempotency.c.id.in_(
-            select(idempotency.c.id).where(idempotency.c.expires_at <= p("now")).limit(PURGE_AT_ONCE).scalar_subquery()
-        )
-    )
-    .returning(idempotency.c.id)
-)
+_PURGE = purge(idempotency.c.id, idempotency.c.expires_at <= p("now"))
 
 
 @dataclass(frozen=True, slots=True)
