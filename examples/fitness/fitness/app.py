@@ -6,7 +6,7 @@ worth nothing without the key.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from flask import Flask, Response, request
@@ -41,6 +41,7 @@ def create_app(settings: Settings) -> Flask:  # noqa: C901, PLR0915  one place t
         audience=settings.api_url,
         app_url=settings.api_url,
         require_dpop=True,
+        sessions=False,
     )
     store, pictures = Store(settings.database), Pictures(settings.pictures)
     users = Users(settings.issuer, settings.api_key)
@@ -71,8 +72,8 @@ def create_app(settings: Settings) -> Flask:  # noqa: C901, PLR0915  one place t
     def post_exercise() -> tuple[Mapping[str, Any], int]:
         """What was done is the user's word; what it is worth is ours, and so is writing it down at Doorward."""
         done = store.log_exercise(doorward.user.sub, *reading.exercise())
-        pay(store, users, doorward.user.sub)
-        return {**shown_exercise(done), "most_coins_a_day": MOST_COINS_A_DAY}, 201
+        paid = pay(store, users, [done, *store.unpaid()])
+        return {**shown_exercise(done), "paid": paid, "most_coins_a_day": MOST_COINS_A_DAY}, 201
 
     @app.get("/leaderboard")
     @doorward.login_required
@@ -185,17 +186,25 @@ def start(app: Flask) -> None:
     store, pictures, users, goodbyes = app.extensions["fitness"]
     try:
         goodbyes.catch_up()
-        pay(store, users)
     except Unavailable as error:
         _log.warning("Doorward is not there yet (%s); webhooks wait for us, and the next start catches up", error)
+    pay(store, users, store.unpaid())
     pictures.sweep(store.pictures())
 
 
-def pay(store: Store, users: Users, user_id: str | None = None) -> None:
-    """Have Doorward add the coins that are owed. The exercise's id sees to it that none are added twice."""
-    for owed in store.unpaid(user_id):
-        users.add_coins(owed.user_id, owed.coins, once=owed.id)
-        store.paid(owed.id)
+def pay(store: Store, users: Users, owed: Iterable[Exercise]) -> bool:
+    """Have Doorward add the coins that are owed; whether it did. The exercise's id sees to it that none count twice.
+
+    What was logged is logged: if Doorward is away now, the coins come later.
+    """
+    try:
+        for exercise in owed:
+            users.add_coins(exercise.user_id, exercise.coins, once=exercise.id)
+            store.paid(exercise.id)
+    except Unavailable as error:
+        _log.warning("coins are owed: %s", error)
+        return False
+    return True
 
 
 def shown_note(note: Note) -> Mapping[str, Any]:

@@ -14,7 +14,10 @@ _MEASURES: Mapping[str, tuple[str, float]] = {"steps": ("Steps", 100_000), "slee
 
 def fields(*names: str) -> dict[str, Any]:
     """The JSON object of this request. Raises BadRequest for a name that is not among `names`, such as `coins`."""
-    sent = request.get_json()
+    try:
+        sent = request.get_json()
+    except RecursionError as error:  # [[[[[[…
+        raise BadRequest("That is nested too deep") from error
     if not isinstance(sent, dict):
         raise BadRequest("Send a JSON object")
     unknown = sorted(set(sent) - set(names))

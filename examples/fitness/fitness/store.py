@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 MiB = 1 << 20
-DAY_MS = 86_400_000
+MINUTE_MS, DAY_MS = 60_000, 86_400_000
 MOST_NOTES = 500  # of one user
 MOST_PICTURE_BYTES = 50 * MiB  # of one user
 MOST_COINS_A_DAY = 60  # however much somebody says they have trained: a leaderboard without a bound is a lie contest
@@ -233,12 +233,13 @@ class Store:
             connection.execute(counted.values(day=today, coins_today=earned_today + coins))
             return exercise
 
-    def unpaid(self, user_id: str | None = None) -> Sequence[Exercise]:
-        """Whose coins are still owed; those of the last day, for no longer does Doorward know that it was paid."""
-        owed = select(*_EXERCISE).where(_exercises.c.paid.is_(False), _exercises.c.at > _now() - DAY_MS * 9 // 10)
+    def unpaid(self) -> Sequence[Exercise]:
+        """Whose coins are still owed after a minute, and not for longer than Doorward knows what it was asked."""
+        now = _now()
+        left = _exercises.c.at.between(now - DAY_MS * 9 // 10, now - MINUTE_MS)
         with self._engine.connect() as connection:
-            mine = owed if user_id is None else owed.where(_exercises.c.user_id == user_id)
-            return [Exercise(*row) for row in connection.execute(mine)]
+            owed = connection.execute(select(*_EXERCISE).where(_exercises.c.paid.is_(False), left))
+            return [Exercise(*row) for row in owed]
 
     def paid(self, exercise_id: str) -> None:
         """Note that coins were added."""

@@ -38,6 +38,8 @@ class Users:
 
     def add_coins(self, user_id: str, coins: int, once: str) -> None:
         """Add coins, once for each `once`, however often it has to be tried. Doorward adds; nothing is read before."""
+        if coins == 0:
+            return
         self._ask("PATCH", f"/api/users/{user_id}", {"coins": {"increment": coins}}, {"Idempotency-Key": once})
 
     def leaderboard(self, limit: int) -> list[dict[str, Any]]:
