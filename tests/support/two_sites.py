@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import flask
-from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,11 +27,9 @@ from cryptography.x509.oid import NameOID
 from playwright.sync_api import Browser, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from doorward.cli import main
 from tests.support.certificates import ec_key
 from tests.support.chromium import QUIET
-from tests.support.logs import restored_logging
-from tests.support.serving import ROOT, running
+from tests.support.serving import ROOT, operate, running
 
 ID, APP, OTHER = "id.doorward-a.test", "app.doorward-b.test", "elsewhere.doorward-c.test"
 ISSUER, ORIGIN, ELSEWHERE = f"https://{ID}", f"https://{APP}", f"https://{OTHER}"
@@ -160,11 +157,7 @@ class TwoSites:
 
     def operate(self, *arguments: str, typed: str | None = None) -> str:
         """What the operator does at the command line."""
-        with restored_logging():
-            place = ["--data", str(self.data), "--config", str(self.config)]
-            done = CliRunner().invoke(main, [*arguments, *place], input=typed)
-        assert done.exit_code == 0, done.output
-        return done.stdout
+        return operate(*arguments, "--data", str(self.data), "--config", str(self.config), typed=typed)
 
     def json(self, *arguments: str, typed: str | None = None) -> Any:
         """The same, for programs."""
