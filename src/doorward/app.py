@@ -163,6 +163,7 @@ from doorward.web.openapi import describe_api
 from doorward.web.origins import Site
 from doorward.web.pages import Pages
 from doorward.web.routing import JSON, Operation
+from doorward.web.script import SCRIPT, load_script, script_lane
 from doorward.web.seldom import Seldom
 from doorward.web.system import LIVE, SystemRoutes, fixed_lane, static_lanes
 
@@ -706,6 +707,7 @@ def front(services: Services) -> Front:
     lanes: dict[str, Lane] = {
         **static_lanes(pages.static_files()),
         "/livez": fixed_lane(JSON, LIVE),
+        SCRIPT: script_lane(load_script()),
         CURRENT: CurrentSessionLane(services.sessions, gate.cookies.session),
     }
     return Front(gate, rooms, lanes, services.apps.clients.knows_origin)
