@@ -69,7 +69,7 @@ def told(house: House, folder: Path) -> dict[str, str]:
         "issuer": house.issuer, "api_url": "http://localhost:9", "web_url": "http://localhost:8",
         "web_client_id": "web", "client_id": "api", "client_secret": "none", "api_key": house.key,
         "webhook_secret": "whsec_bm9uZQ==", "database": f"sqlite:///{folder / 'fitness.db'}",
-        "pictures": str(folder / "pictures"),
+        "pictures": str(folder / "pictures"), "script": "none", "integrity": "none",
     }  # fmt: skip
 
 

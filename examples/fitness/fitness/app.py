@@ -65,7 +65,9 @@ def create_app(settings: Settings) -> Flask:  # noqa: C901, PLR0915  one place t
     @app.get("/exercises")
     @doorward.login_required
     def get_exercises() -> Mapping[str, Any]:
-        return {"data": [shown_exercise(one) for one in store.exercises(doorward.user.sub, PAGE)]}
+        found = store.exercises(doorward.user.sub, PAGE)
+        today = {"today": store.coins_today(doorward.user.sub), "most": MOST_COINS_A_DAY}
+        return {"data": [shown_exercise(one) for one in found], **today}
 
     @app.post("/exercises")
     @doorward.login_required
@@ -79,8 +81,12 @@ def create_app(settings: Settings) -> Flask:  # noqa: C901, PLR0915  one place t
     @doorward.login_required
     def get_leaderboard() -> Mapping[str, Any]:
         me = doorward.user.sub
+        rows = users.leaderboard(LEADERS)
         # Ids stay here: nobody needs those of others.
-        return {"data": [{**row, "id": None, "own": row["id"] == me} for row in users.leaderboard(LEADERS)]}
+        shown = [
+            {name: row[name] for name in ("rank", "name", "uid", "coins")} | {"own": row["id"] == me} for row in rows
+        ]
+        return {"data": shown, "most": MOST_COINS_A_DAY}
 
     # Notes: whoever is not the owner is told what they are told of one that is not there ------------------------------
 

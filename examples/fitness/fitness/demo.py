@@ -61,7 +61,6 @@ class Place:
         """What the API and the front end are told."""
         return self.folder / "fitness.json"
 
-    @property
     def environ(self) -> dict[str, str]:
         """For every process of the demo. Webhooks go to this machine only here; elsewhere they go to public https."""
         more = {"DOORWARD_WEBHOOKS__ALLOW_PRIVATE_NETWORKS": "true", "DOORWARD_SERVER__PORT": str(self.port)}
@@ -71,7 +70,7 @@ class Place:
         """What an operator does at the command line. Raises Stopped."""
         done = subprocess.run(
             [*self.command, *words, "--data", str(self.folder / "doorward"), "--config", str(CONFIG)],
-            env=self.environ, input=typed, capture_output=True, text=True, check=False,
+            env=self.environ(), input=typed, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
             raise Stopped(f"doorward {' '.join(words)}:\n{done.stdout}{done.stderr}")
@@ -126,6 +125,13 @@ def register(place: Place) -> None:
     place.settings.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
+def pin(place: Place) -> None:
+    """Note which script of Doorward's the front end loads. It changes with Doorward, so this is done at each start."""
+    told, script = json.loads(place.settings.read_text(encoding="utf-8")), place.doorward_json("client", "script")
+    told |= {"script": script["url"], "integrity": script["integrity"]}
+    place.settings.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
 def check(place: Place) -> None:
     """Look whether what was registered is what is asked for now. Raises Stopped."""
     found = json.loads(place.settings.read_text(encoding="utf-8"))
@@ -137,7 +143,7 @@ def move_in(place: Place, old: tuple[Path, Path]) -> None:
     """Bring the sample's notes along; its users are there already. Raises Stopped."""
     database, uploads = old
     words = [sys.executable, "-m", "fitness.import", str(database), "--pictures", str(uploads)]
-    done = subprocess.run(words, env=place.environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, env=place.environ(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise Stopped(done.stdout + done.stderr)
     say("\n".join(f"  {line}" for line in done.stdout.splitlines()))
@@ -186,7 +192,7 @@ def run(place: Place, stack: ExitStack) -> None:
     def start(name: str, words: Sequence[str], url: str) -> Process:
         log = place.folder / f"{name}.log"
         with log.open("wb") as file:
-            process = Process(name, subprocess.Popen(words, env=place.environ, stdout=file, stderr=file), log)
+            process = Process(name, subprocess.Popen(words, env=place.environ(), stdout=file, stderr=file), log)
         stack.callback(process.stop)
         process.wait_for(url)
         return process
@@ -202,6 +208,8 @@ def run(place: Place, stack: ExitStack) -> None:
     doorward = start("doorward", [*place.command, *serve], f"{place.issuer}/livez")
     if old is not None:
         register(place)
+    pin(place)
+    if old is not None:
         move_in(place, old)
     api = start("api", [sys.executable, "-m", "fitness"], f"{place.api}/me")
     web = start("web", [sys.executable, "-m", "fitness.web"], f"{place.web}/")
@@ -230,7 +238,7 @@ def greet(place: Place) -> None:
     say("\n".join(lines))
     # It shows the link on a terminal only; otherwise it says in which file it is.
     words = ["admin", "link", "--data", str(place.folder / "doorward"), "--config", str(CONFIG)]
-    subprocess.run([*place.command, *words], env=place.environ, check=True)
+    subprocess.run([*place.command, *words], env=place.environ(), check=True)
     say("\n  Ctrl-C stops all three.")
 
 

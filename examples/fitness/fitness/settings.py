@@ -23,6 +23,8 @@ class Settings:
     webhook_secret: str = field(repr=False)  # with which Doorward signs what it tells us
     database: str  # sqlite:///fitness.db, or postgresql+pg8000://user:password@host/name: nothing else changes
     pictures: Path  # the folder for uploaded pictures
+    script: str  # Doorward's client for browsers, and the hash that pins it: `doorward client script`
+    integrity: str
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> "Settings":

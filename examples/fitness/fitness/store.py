@@ -216,6 +216,12 @@ class Store:
         with self._engine.connect() as connection:
             return [Exercise(*row) for row in connection.execute(newest)]
 
+    def coins_today(self, user_id: str) -> int:
+        """What a user has earned today."""
+        today = (_people.c.user_id == user_id) & (_people.c.day == _now() // DAY_MS)
+        with self._engine.connect() as connection:
+            return connection.execute(select(_people.c.coins_today).where(today)).scalar() or 0
+
     def log_exercise(self, user_id: str, kind: str, minutes: int) -> Exercise:
         """Note an exercise, and what it earns: a coin a minute, up to MOST_COINS_A_DAY. Raises Gone.
 

@@ -50,8 +50,11 @@ def files(settings: Settings) -> Mapping[str, tuple[str, bytes]]:
     """Type and content of everything there is, by path. What is not in here is not served: no path is ever opened."""
     found = {f"/{one.name}": (_TYPES[one.suffix], one.read_bytes()) for one in FOLDER.iterdir() if one.suffix in _TYPES}
     told = {"issuer": settings.issuer, "clientId": settings.web_client_id, "api": settings.api_url}
-    found["/settings.js"] = (_TYPES[".js"], f"export const settings = {json.dumps(told)};\n".encode())
-    return {"/": found["/index.html"], **found}
+    lines = f'export {{ doorward }} from "{settings.script}";\nexport const settings = {json.dumps(told)};\n'
+    found["/settings.js"] = (_TYPES[".js"], lines.encode())
+    kind, page = found.pop("/index.html")
+    filled = page.replace(b"@script@", settings.script.encode()).replace(b"@integrity@", settings.integrity.encode())
+    return {"/": (kind, filled), **found}
 
 
 def serve(settings: Settings) -> None:
