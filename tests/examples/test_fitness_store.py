@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fitness import store as module
-from fitness.store import MOST_COINS_A_DAY, MOST_NOTES, MOST_PICTURE_BYTES, Full, Gone, Store
+from fitness.store import MOST_COINS_A_DAY, MOST_NOTES, MOST_PICTURE_BYTES, Full, Gone, Store, new_note
 from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def test_every_question_names_the_owner(store: Store) -> None:
 
 
 def test_notes_of_the_same_instant_lose_none_between_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_now", lambda: 1_795_414_980_000)
+    monkeypatch.setattr(module, "now_ms", lambda: 1_795_414_980_000)
     written = {store.add_note(ADA, str(number)).id for number in range(7)}
     read, before = [], None
     while page := store.notes(ADA, before, 3):
@@ -68,21 +68,21 @@ def test_no_day_earns_more_than_its_coins_however_many_are_at_it(store: Store) -
 
 def test_the_next_day_earns_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     day = 20_780 * module.DAY_MS
-    monkeypatch.setattr(module, "_now", lambda: day + 5)
+    monkeypatch.setattr(module, "now_ms", lambda: day + 5)
     assert [store.log_exercise(ADA, "run", 50).coins for _ in range(3)] == [50, 10, 0]
-    monkeypatch.setattr(module, "_now", lambda: day + module.DAY_MS)
+    monkeypatch.setattr(module, "now_ms", lambda: day + module.DAY_MS)
     assert store.log_exercise(ADA, "run", 50).coins == 50
 
 
 def test_coins_are_owed_until_they_are_paid(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 20_780 * module.DAY_MS
-    monkeypatch.setattr(module, "_now", lambda: now)
+    monkeypatch.setattr(module, "now_ms", lambda: now)
     paid, owed = store.log_exercise(ADA, "run", 5), store.log_exercise(BOB, "run", 6)
     store.paid(paid.id)
     assert store.unpaid() == [], "whoever logged it is about to pay it"
-    monkeypatch.setattr(module, "_now", lambda: now + 2 * module.MINUTE_MS)
+    monkeypatch.setattr(module, "now_ms", lambda: now + 2 * module.MINUTE_MS)
     assert store.unpaid() == [owed]
-    monkeypatch.setattr(module, "_now", lambda: now + module.DAY_MS)
+    monkeypatch.setattr(module, "now_ms", lambda: now + module.DAY_MS)
     assert store.unpaid() == [], "Doorward no longer knows whether it was paid"
 
 
@@ -127,7 +127,7 @@ def test_a_place_is_remembered(store: Store) -> None:
 
 
 def test_an_imported_note_comes_once(store: Store) -> None:
-    assert store.import_note(ADA, "old", "flask-portfolio:7", "a.png", 5)
-    assert not store.import_note(ADA, "old", "flask-portfolio:7", "b.png", 5)
+    assert store.import_note(ADA, new_note("old", 1, "a.png"), "flask-portfolio:7", 5)
+    assert not store.import_note(ADA, new_note("old", 1, "b.png"), "flask-portfolio:7", 5)
     assert store.is_imported("flask-portfolio:7")
     assert len(store.notes(ADA, None, 10)) == 1

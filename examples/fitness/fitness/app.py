@@ -86,7 +86,7 @@ def create_app(settings: Settings) -> Flask:  # noqa: C901, PLR0915  one place t
         shown = [
             {name: row[name] for name in ("rank", "name", "uid", "coins")} | {"own": row["id"] == me} for row in rows
         ]
-        return {"data": shown, "most": MOST_COINS_A_DAY}
+        return {"data": shown, "own_coins": (users.find(me) or {}).get("coins"), "most": MOST_COINS_A_DAY}
 
     # Notes: whoever is not the owner is told what they are told of one that is not there ------------------------------
 

@@ -18,7 +18,7 @@ from doorward_client.uploads import UploadRefused
 from fitness.pictures import Pictures
 from fitness.reading import LONGEST_TEXT
 from fitness.settings import Settings
-from fitness.store import Gone, Store
+from fitness.store import Gone, Store, new_note, now_ms
 from fitness.users import Users
 
 SYSTEM = "flask-portfolio"  # as Doorward calls it in `legacy_id`
@@ -65,8 +65,8 @@ class OldNote:
 def run(file: Path, uploads: Path | None, store: Store, pictures: Pictures, users: Users, *, dry_run: bool) -> Report:
     """Import every note that can be. Doing it again adds only what is missing. Raises sqlite3.Error, Unavailable."""
     owners = {legacy_id: user_id for user_id, legacy_id in users.everybody() if legacy_id is not None}
-    report = Report()
-    for note in _old_notes(file):
+    report, started = Report(), now_ms()
+    for place, note in enumerate(_old_notes(file)):
         owner = owners.get(f"{SYSTEM}:{note.owner}")
         if owner is None:
             (report.left_behind if note.owner_is_there else report.orphans).append(note.number)
@@ -80,7 +80,8 @@ def run(file: Path, uploads: Path | None, store: Store, pictures: Pictures, user
             if dry_run:
                 continue
             try:
-                store.import_note(owner, note.text, f"{SYSTEM}:{note.number}", name, size)
+                # The old table says not when, only in which order.
+                store.import_note(owner, new_note(note.text, started + place, name), f"{SYSTEM}:{note.number}", size)
             except Gone:  # deleted since we asked who is there
                 report.imported -= 1
                 report.left_behind.append(note.number)

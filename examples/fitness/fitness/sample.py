@@ -18,15 +18,15 @@ WHO = "mira"  # whom the demo suggests to sign in as
 PEOPLE = (
     ("mira", "Mira Okafor", 412), ("theo", "Théo Marchand", 655), ("noor", "Noor Haddad", 655),
     ("kofi", "Kofi Mensah", 380), ("ines", "Inês Carvalho", 290), ("juno", "Juno Park", 871),
-    ("pavel", "Pavel Dvořák", 145), ("yuki", "結城 真央", 520), ("rosa", "Rosa Delgado", 60),
+    ("pavel", "Pavel Dvořák", 145), ("yuki", "Yuki Tanaka", 520), ("rosa", "Rosa Delgado", 60),
     ("omar", "Omar Siddiqui", 233), ("lena", "Lena Vogt", 0), ("samira", "Samira Lindqvist", 487),
 )  # fmt: skip
-NOTES = (  # text, picture (a hue makes one), user
-    ("Up before the sun, twelve kilometres along the canal. Cold hands, warm coffee.", 0.06, "mira"),
-    ("Swim plan for the week:\nMonday 20 lengths\nWednesday 24\nFriday: just float", None, "mira"),
-    ("Found a new loop around the lake. The last hill is <b>not</b> for beginners.", 0.55, "mira"),
+NOTES = (  # text, picture (a hue makes one), user; the last is the newest
     ("Stretch. Every. Day.", None, "theo"),
     ("Forest run, nobody else out.", 0.33, "juno"),
+    ("Swim plan for the week:\nMonday 20 lengths\nWednesday 24\nFriday: just float", None, "mira"),
+    ("Found a new loop around the lake. The last hill is <b>not</b> for beginners.", 0.55, "mira"),
+    ("Up before the sun, twelve kilometres along the canal. Cold hands, warm coffee.", 0.06, "mira"),
 )
 _WIDTH, _HEIGHT = 960, 640
 
@@ -47,15 +47,15 @@ def write(folder: Path) -> tuple[Path, Path]:
             '"userID" INTEGER, FOREIGN KEY("userID") REFERENCES users (id))'
         )
         connection.executemany("INSERT INTO users VALUES (?, ?, ?, ?, NULL, ?, ?, ?)", _people())
-        for number, (text, hue, uid) in enumerate(NOTES, 1):
+        # As old databases are: a file that is gone, and a note of nobody.
+        connection.execute("INSERT INTO notes VALUES (1, 'Before and after', 'before.jpg', 1)")
+        connection.execute("INSERT INTO notes VALUES (2, 'Whose was this?', NULL, 99)")
+        for number, (text, hue, uid) in enumerate(NOTES, 3):
             name = None if hue is None else f"{uid}-{number}.jpg"
             if hue is not None:
                 _hills(hue).save(uploads / f"{name}", quality=90)
             owner = [uid for uid, *_ in PEOPLE].index(uid) + 1
             connection.execute("INSERT INTO notes VALUES (?, ?, ?, ?)", (number, text, name, owner))
-        # As old databases are: a file that is gone, and a note of nobody.
-        connection.execute("INSERT INTO notes VALUES (90, 'Before and after', 'before.jpg', 1)")
-        connection.execute("INSERT INTO notes VALUES (91, 'Whose was this?', NULL, 99)")
     connection.close()
     return database, uploads
 

@@ -153,18 +153,15 @@ class Store:
             count = select(func.count()).select_from(_notes).where(_notes.c.user_id == user_id)
             if connection.execute(count).scalar_one() >= MOST_NOTES:
                 raise Full(f"You have {MOST_NOTES} notes. Delete some before you write another")
-            now = _now()
-            note = Note(token_hex(16), text, None, now, now)
+            note = new_note(text, now_ms())
             connection.execute(_insert_note(user_id, note))
             return note
 
-    def import_note(self, user_id: str, text: str, legacy_id: str, picture: str | None, picture_bytes: int) -> bool:
+    def import_note(self, user_id: str, note: Note, legacy_id: str, picture_bytes: int) -> bool:
         """Write a note of another system, once: False when it is here already. Raises Gone."""
         with self._person(user_id) as (connection, _):
             if _known_before(connection, legacy_id):
                 return False
-            now = _now()
-            note = Note(token_hex(16), text, picture, now, now)
             connection.execute(_insert_note(user_id, note, legacy_id, picture_bytes))
             _add_bytes(connection, user_id, picture_bytes)
             return True
@@ -177,7 +174,7 @@ class Store:
     def change_note(self, user_id: str, note_id: str, text: str) -> Note | None:
         """Write another text into a note; None when this user has no such note. Raises Gone."""
         with self._person(user_id) as (connection, _):
-            connection.execute(update(_notes).where(_mine(user_id, note_id)).values(text=text, updated_at=_now()))
+            connection.execute(update(_notes).where(_mine(user_id, note_id)).values(text=text, updated_at=now_ms()))
             return _first_note(connection, user_id, note_id)
 
     def set_picture(
@@ -193,7 +190,7 @@ class Store:
                 return False, None
             if person.picture_bytes - found.picture_bytes + picture_bytes > MOST_PICTURE_BYTES:
                 raise Full(f"Your pictures fill {MOST_PICTURE_BYTES // MiB} MiB. Delete some before you add another")
-            changed = {"picture": picture, "picture_bytes": picture_bytes, "updated_at": _now()}
+            changed = {"picture": picture, "picture_bytes": picture_bytes, "updated_at": now_ms()}
             connection.execute(update(_notes).where(_mine(user_id, note_id)).values(changed))
             _add_bytes(connection, user_id, picture_bytes - found.picture_bytes)
             return True, found.picture
@@ -218,7 +215,7 @@ class Store:
 
     def coins_today(self, user_id: str) -> int:
         """What a user has earned today."""
-        today = (_people.c.user_id == user_id) & (_people.c.day == _now() // DAY_MS)
+        today = (_people.c.user_id == user_id) & (_people.c.day == now_ms() // DAY_MS)
         with self._engine.connect() as connection:
             return connection.execute(select(_people.c.coins_today).where(today)).scalar() or 0
 
@@ -228,7 +225,7 @@ class Store:
         The coins are owed from here on, and paid afterwards: a crash in between loses none (`unpaid`).
         """
         with self._person(user_id) as (connection, person):
-            now = _now()
+            now = now_ms()
             today = now // DAY_MS
             earned_today = person.coins_today if person.day == today else 0
             coins = min(minutes, MOST_COINS_A_DAY - earned_today)
@@ -241,7 +238,7 @@ class Store:
 
     def unpaid(self) -> Sequence[Exercise]:
         """Whose coins are still owed after a minute, and not for longer than Doorward knows what it was asked."""
-        now = _now()
+        now = now_ms()
         left = _exercises.c.at.between(now - DAY_MS * 9 // 10, now - MINUTE_MS)
         with self._engine.connect() as connection:
             owed = connection.execute(select(*_EXERCISE).where(_exercises.c.paid.is_(False), left))
@@ -266,9 +263,9 @@ class Store:
             files = [name for (name,) in connection.execute(of_user)]
             connection.execute(delete(_notes).where(_notes.c.user_id == user_id))
             connection.execute(delete(_exercises).where(_exercises.c.user_id == user_id))
-            empty = {"picture_bytes": 0, "day": 0, "coins_today": 0, "gone_at": _now()}
+            empty = {"picture_bytes": 0, "day": 0, "coins_today": 0, "gone_at": now_ms()}
             connection.execute(update(_people).where(_people.c.user_id == user_id).values(empty))
-            connection.execute(delete(_people).where(_people.c.gone_at < _now() - DAY_MS))
+            connection.execute(delete(_people).where(_people.c.gone_at < now_ms() - DAY_MS))
             return files
 
     def cursor(self, name: str) -> str | None:
@@ -295,6 +292,11 @@ class Store:
             if person.gone_at is not None:
                 raise Gone
             yield connection, person
+
+
+def new_note(text: str, at: int, picture: str | None = None) -> Note:
+    """A note that is not written yet. Its id tells nothing of others."""
+    return Note(token_hex(16), text, picture, at, at)
 
 
 def _insert_into(connection: Connection, table: Table) -> Any:  # noqa: ANN401  each dialect has a type of its own
@@ -336,7 +338,8 @@ def _add_bytes(connection: Connection, user_id: str, count: int) -> None:
     connection.execute(changed.values(picture_bytes=_people.c.picture_bytes + count))
 
 
-def _now() -> int:
+def now_ms() -> int:
+    """The present."""
     return time.time_ns() // 1_000_000
 
 

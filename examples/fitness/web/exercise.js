@@ -10,7 +10,7 @@ byId("kinds").append(...chips("kind", "radio"));
 /** One choice each, as radio buttons or boxes to tick. */
 export function chips(name, type) {
   return Object.entries(KINDS).map(([value, label], number) => {
-    const input = make("input", { type, name, value, checked: type === "radio" && number === 0 });
+    const input = make("input", { type, name, value, defaultChecked: type === "radio" && number === 0 });
     return make("label", {}, input, make("span", {}, label));
   });
 }

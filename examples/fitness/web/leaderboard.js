@@ -4,13 +4,16 @@ import { ask } from "./api.js";
 import { byId, make } from "./dom.js";
 
 export async function show() {
-  const { data, most } = await ask("GET", "/leaderboard");
+  const { data, most, own_coins: mine } = await ask("GET", "/leaderboard");
   byId("board-most").textContent = most;
   byId("board").replaceChildren(...data.map(row));
+  const among = data.some(({ own }) => own) || !data.length;
+  byId("board-own").textContent = among ? "" : `You have ${mine ?? 0}. The first ${data.length} begin at ${data.at(-1).coins}.`;
 }
 
 export function clear() {
   byId("board").replaceChildren();
+  byId("board-own").textContent = "";
 }
 
 function row({ rank, name, uid, coins, own }) {
