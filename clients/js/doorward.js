@@ -159,7 +159,7 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
     let kept;
     const before = await change(name, "session", (found) => {
       const latest = found?.id === session.id ? found : session;
-      return (kept = { ...latest, refresh: said.refresh_token, at: Date.now(), trying: 0 });
+      return (kept = { ...latest, refresh: said.refresh_token, skew, trying: 0 });
     });
     const told = { token: said.access_token, until: Date.now() + said.expires_in * 1000 - MINUTE / 2 };
     state.tell({ id: kept.id, told });
@@ -173,12 +173,13 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
     return held ? Promise.resolve(held) : (refreshing ??= refresh(unlike).finally(() => (refreshing = undefined)));
   }
 
-  function refresh(unlike) {
-    const asked = Date.now();
+  async function refresh(unlike) {
+    const seen = await change(name, "session");
     return locked(async () => {
       const session = await change(name, "session");
       // While we waited for the lock another tab did it. What it tells us is on its way.
-      if (!fresh(unlike) && session?.at >= asked) await Promise.race([state.heard(), pause(1000)]);
+      const done = session && session.refresh !== seen?.refresh;
+      if (!fresh(unlike) && done) await Promise.race([state.heard(), pause(1000)]);
       if (fresh(unlike)) return access;
       if (!session?.refresh) return gone();
       if (session.trying && Date.now() - session.trying > GRACE) {
@@ -189,6 +190,7 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
       }
       try {
         await trying(session.trying || Date.now());
+        skew = session.skew;
         const said = await post("token", session.pair, { grant_type: "refresh_token", refresh_token: session.refresh });
         await keep(session, said);
         return access;
@@ -218,6 +220,7 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
 
   function become(session, told) {
     current = session?.id;
+    skew = session?.skew ?? skew;
     access = session && told ? { ...told, pair: session.pair } : null;
     clearTimeout(expiry);
     if (access) expiry = setTimeout(() => document.hidden || look(), access.until - Date.now());
@@ -278,12 +281,10 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
   // Requests ----------------------------------------------------------------------------------------------------------
 
   async function request(input, init, again = true) {
-    const url = new URL(input.url ?? input, document.baseURI);
-    // Exactly these: whoever gets a token can use it where it is good, bound or not.
-    if (url.origin !== audience && url.href !== userinfo) return fetch(input, init);
-    const asked = new Request(input, init);
-    if (asked.headers.has("authorization")) return fetch(asked);
-    if (url.href !== userinfo) await state.first();
+    const asked = new Request(input, init); // looked at as it will be sent: what an input says may change
+    const toApi = new URL(asked.url).origin === audience;
+    if ((!toApi && asked.url !== userinfo) || asked.headers.has("authorization")) return fetch(asked);
+    if (toApi) await state.first();
     let held = await token();
     if (!held) return fetch(asked);
     let answer = await send(asked, held);
@@ -405,8 +406,8 @@ function byCookie(issuer) {
   }
 
   async function request(input, init, again = true) {
-    if (new URL(input.url ?? input, document.baseURI).origin !== issuer) return fetch(input, init);
     const asked = new Request(input, init);
+    if (new URL(asked.url).origin !== issuer) return fetch(asked);
     if (/^(GET|HEAD|OPTIONS)$/.test(asked.method)) return outcome(await fetch(asked.clone()), asked, again);
     await state.first();
     let answer = await sendWithToken(asked);
