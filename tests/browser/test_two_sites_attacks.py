@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route
 
-from tests.support.notes_pages import asked, prove, says, sign_in, status
+from tests.support.notes_pages import asked, prove, says, sign_in, start, status
 from tests.support.two_sites import APP, ELSEWHERE, ISSUER, ORIGIN, OTHER, TwoSites
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
