@@ -3,7 +3,7 @@
 export interface Options {
   /** Where Doorward is. Default: the origin that this module was loaded from. */
   issuer?: string;
-  /** Given: the page may have any origin, and lives by tokens. Absent: it has Doorward's origin, and lives by its cookie. */
+  /** Given: the page has any origin, and lives by tokens. Absent: it has Doorward's own, and lives by its cookie. */
   clientId?: string;
   /** Where Doorward sends people back to, exactly as registered. Default: this page without query and fragment. */
   redirectUri?: string;
@@ -43,7 +43,7 @@ export interface Doorward {
   signIn(options?: SignIn): Promise<never>;
   /** `everywhere`: go on to where Doorward lists all sessions (by cookie: end them all). */
   signOut(options?: { everywhere?: boolean; returnTo?: string }): Promise<void>;
-  /** Who is signed in. Ends a sign-in when the page was loaded with its answer; then it can reject, see DoorwardError. */
+  /** Who is signed in. Completes a sign-in when the page was loaded with its answer; rejects when that is refused. */
   user(): Promise<User | null>;
   /**
    * As the browser's own; to the API it brings the token, by cookie the CSRF token. When a stronger or fresher proof is
@@ -63,7 +63,8 @@ export function doorward(options?: Options): Doorward;
 
 /**
  * `code` is a word of OAuth, such as `access_denied` or `unmet_authentication_requirements`, or one of: unknown_state,
- * wrong_issuer, wrong_id_token, not_bound, foreign_address, redirected, unreachable, unavailable, client_id_missing.
+ * wrong_issuer, wrong_id_token, not_bound, foreign_address, redirected, unreachable, unavailable, client_id_missing,
+ * insecure_context.
  */
 export class DoorwardError extends Error {
   constructor(code: string, message?: string, options?: ErrorOptions);

@@ -16,6 +16,8 @@ const LOOK_AGAIN = MINUTE / 6; // a tab that comes to the front asks no more oft
 const SIGN_IN_LASTS = 60 * MINUTE;
 const REPLAY_LASTS = 15 * MINUTE; // as long as Doorward waits for a proof
 const LONGEST_KEPT = 65_536; // characters of a request's body
+const GRACE = MINUTE / 6; // in which Doorward answers a refresh token twice with the same successor
+const PATIENCE = MINUTE / 2; // for the issuer: meanwhile every tab waits
 const NEVER = new Promise(() => {}); // the answer of whatever leaves the page
 
 /** What went wrong: `code` for programs (a word of OAuth or of this file), `message` for people who write them. */
@@ -45,15 +47,15 @@ export function doorward(options = {}) {
 // By tokens: any origin -----------------------------------------------------------------------------------------------
 
 function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offline_access", resource }) {
+  if (!isSecureContext) throw new DoorwardError("insecure_context", "only pages of https and localhost can keep keys");
   const name = `doorward ${issuer} ${clientId}`;
   const userinfo = `${issuer}/oauth/userinfo`;
   const audience = resource && new URL(resource).origin;
   const nonces = new Map(); // by origin, where servers ask for them (RFC 9449 §8)
   const state = watched(name, hear, look);
-  let access = null; // { token, until }, in the memory of tabs and nowhere else
-  let key; // what it is bound to
+  let access = null; // { token, until, pair }: in the memory of tabs, and nowhere else
   let skew = 0; // how far this device's clock is behind the issuer's, in ms: proofs are good for a minute
-  let current; // the id of the session that both belong to
+  let current; // the id of the session that it belongs to
   let refreshing;
   let expiry;
 
@@ -108,6 +110,7 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
     for (const one of ["code", "state", "iss", "error", "error_description"]) url.searchParams.delete(one);
     history.replaceState(history.state, "", url); // out of the history, and of what is sent as Referer
     if (!begun || !young(begun)) {
+      if (await change(name, "session")) return false; // an old address, or a planted one: whoever is signed in stays
       throw new DoorwardError("unknown_state", "this sign-in was not begun in this browser, or is over already");
     }
     if (answer.iss !== issuer) throw new DoorwardError("wrong_issuer", `asked ${issuer}, but ${answer.iss} answered`);
@@ -119,9 +122,10 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
       redirect_uri: begun.uri,
       code_verifier: begun.verifier,
     });
-    const { sub, acr, amr, auth_time, ...claims } = checked(said, begun.nonce);
+    // What is of this token alone is left out: userinfo does not repeat it.
+    const { iss, aud, exp, iat, nonce, at_hash, sid, acr, amr, auth_time, ...claims } = checked(said, begun.nonce);
     const proven = { acr, amr, auth_time };
-    const user = person({ ...claims, sub }, proven);
+    const user = person(claims, proven);
     await locked(async () => {
       const before = await keep({ id: begun.state, pair: begun.pair, proven, user }, said);
       if (before?.refresh) giveBack(before.refresh);
@@ -152,8 +156,11 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
 
   /** Keep what the issuer gave, tell the other tabs; what was there before. Within the lock. */
   async function keep(session, said) {
-    const kept = { ...session, refresh: said.refresh_token, at: Date.now() };
-    const before = await change(name, "session", () => kept);
+    let kept;
+    const before = await change(name, "session", (found) => {
+      const latest = found?.id === session.id ? found : session;
+      return (kept = { ...latest, refresh: said.refresh_token, skew, trying: 0 });
+    });
     const told = { token: said.access_token, until: Date.now() + said.expires_in * 1000 - MINUTE / 2 };
     state.tell({ id: kept.id, told });
     become(kept, told);
@@ -166,24 +173,36 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
     return held ? Promise.resolve(held) : (refreshing ??= refresh(unlike).finally(() => (refreshing = undefined)));
   }
 
-  function refresh(unlike) {
-    const asked = Date.now();
+  async function refresh(unlike) {
+    const seen = await change(name, "session");
     return locked(async () => {
       const session = await change(name, "session");
       // While we waited for the lock another tab did it. What it tells us is on its way.
-      if (session?.at >= asked) await Promise.race([state.heard(), new Promise((done) => setTimeout(done, 1000))]);
+      const done = session && session.refresh !== seen?.refresh;
+      if (!fresh(unlike) && done) await Promise.race([state.heard(), pause(1000)]);
       if (fresh(unlike)) return access;
       if (!session?.refresh) return gone();
+      if (session.trying && Date.now() - session.trying > GRACE) {
+        // A page was left before it heard what its refresh token was replaced by. That it comes again, so late, looks
+        // like theft to Doorward and is told to the user; so it is given back.
+        giveBack(session.refresh);
+        return gone();
+      }
       try {
+        await trying(session.trying || Date.now());
+        skew = session.skew;
         const said = await post("token", session.pair, { grant_type: "refresh_token", refresh_token: session.refresh });
         await keep(session, said);
         return access;
       } catch (error) {
-        if (error.code !== "invalid_grant") throw error;
-        return gone(); // ended elsewhere
+        if (error.code === "invalid_grant") return gone(); // ended elsewhere
+        await trying(0);
+        throw error;
       }
     });
   }
+
+  const trying = (since) => change(name, "session", (session) => session && { ...session, trying: since });
 
   /** Nobody is signed in any more: forget it all, in every tab. Within the lock. */
   async function gone() {
@@ -196,11 +215,13 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
   async function hear({ id, told }) {
     const session = await change(name, "session");
     const ours = session?.id === current ? access : null;
-    become(session, session?.id === id ? told : ours);
+    become(session, session?.id === id && told ? told : ours);
   }
 
-  function become(session, told = null) {
-    [current, key, access] = [session?.id, session?.pair, told];
+  function become(session, told) {
+    current = session?.id;
+    skew = session?.skew ?? skew;
+    access = session && told ? { ...told, pair: session.pair } : null;
     clearTimeout(expiry);
     if (access) expiry = setTimeout(() => document.hidden || look(), access.until - Date.now());
     state.become(session?.user ?? null);
@@ -233,8 +254,16 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
   /** Ask who the user is by now, and whether they still are. */
   async function ask() {
     const answer = await request(userinfo);
-    const session = answer.ok && (await change(name, "session"));
-    if (session?.id === current) state.become(person(await answer.json(), session.proven));
+    if (!answer.ok) return;
+    const claims = await answer.json();
+    const told = JSON.stringify(state.user);
+    await change(name, "session", (session) => {
+      if (session?.user.id !== claims.sub) return session; // another user by now
+      const user = person(claims, session.proven);
+      state.become(user);
+      return { ...session, user };
+    });
+    if (JSON.stringify(state.user) !== told) state.tell({});
   }
 
   const person = ({ sub, name: called = null, preferred_username: uid = null, ...claims }, proven) => ({
@@ -252,20 +281,18 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
   // Requests ----------------------------------------------------------------------------------------------------------
 
   async function request(input, init, again = true) {
-    const url = new URL(input.url ?? input, document.baseURI);
-    // Exactly these: whoever gets a token can use it where it is good, bound or not.
-    if (url.origin !== audience && url.href !== userinfo) return fetch(input, init);
-    const asked = new Request(input, init);
-    if (asked.headers.has("authorization")) return fetch(asked);
-    if (url.href !== userinfo) await state.first();
+    const asked = new Request(input, init); // looked at as it will be sent: what an input says may change
+    const toApi = new URL(asked.url).origin === audience;
+    if ((!toApi && asked.url !== userinfo) || asked.headers.has("authorization")) return fetch(asked);
+    if (toApi) await state.first();
     let held = await token();
     if (!held) return fetch(asked);
     let answer = await send(asked, held);
     if (answer.status !== 401) return answer;
-    const challenge = answer.headers.get("www-authenticate") ?? "";
-    if (challenge.includes("insufficient_user_authentication")) {
+    const wanted = stronger(answer);
+    if (wanted) {
       if (!again || !(await keepForLater(name, asked, state.user))) return answer;
-      const told = (what) => new RegExp(`\\b${what}="?([^",]*)`).exec(challenge)?.[1];
+      const told = (what) => new RegExp(`\\b${what}="?([^",]*)`).exec(wanted)?.[1];
       return signIn({ acrValues: told("acr_values"), maxAge: told("max_age") });
     }
     held = await token(held.token); // it may have been called back before its time
@@ -273,11 +300,10 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
   }
 
   async function send(asked, held) {
-    const pair = key; // sent with the token that is bound to it, whatever another tab does meanwhile
     for (let tries = 2; ; tries--) {
       const headers = new Headers(asked.headers);
       headers.set("Authorization", `DPoP ${held.token}`);
-      headers.set("DPoP", await proof(pair, asked.method, asked.url, held.token));
+      headers.set("DPoP", await proof(held.pair, asked.method, asked.url, held.token));
       const answer = await straight(asked, headers);
       const wanted = noted(answer, asked.url) && /use_dpop_nonce/.test(answer.headers.get("www-authenticate"));
       if (tries < 2 || !wanted) return answer;
@@ -293,7 +319,7 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
       let answer;
       try {
         // Cookies have no business here. What is given back is given back even when the page is left.
-        const how = { credentials: "omit", redirect: "error", keepalive: !pair };
+        const how = { credentials: "omit", redirect: "error", keepalive: !pair, signal: AbortSignal.timeout(PATIENCE) };
         answer = await fetch(url, { method: "POST", body, headers, ...how });
       } catch (cause) {
         const told = `${issuer} cannot be reached, or does not know ${location.origin}`;
@@ -380,8 +406,8 @@ function byCookie(issuer) {
   }
 
   async function request(input, init, again = true) {
-    if (new URL(input.url ?? input, document.baseURI).origin !== issuer) return fetch(input, init);
     const asked = new Request(input, init);
+    if (new URL(asked.url).origin !== issuer) return fetch(asked);
     if (/^(GET|HEAD|OPTIONS)$/.test(asked.method)) return outcome(await fetch(asked.clone()), asked, again);
     await state.first();
     let answer = await sendWithToken(asked);
@@ -399,8 +425,7 @@ function byCookie(issuer) {
   }
 
   async function outcome(answer, asked, again) {
-    const stronger = /insufficient_user_authentication/.test(answer.headers.get("www-authenticate"));
-    if (stronger || (await codeOf(answer)) === "reauthentication_needed") {
+    if (stronger(answer)) {
       if (again && state.user && (await keepForLater(name, asked, state.user))) return signIn({ maxAge: 0 });
     } else if (answer.status === 401 && state.user) await load();
     return answer;
@@ -459,7 +484,8 @@ function watched(name, hear, look) {
     become(user) {
       const changed = JSON.stringify(user) !== JSON.stringify(state.user);
       state.user = user;
-      if (changed && settled) for (const listener of listeners) listener(user);
+      // Each on its own: what one of them throws is not ours, and keeps it from no other.
+      if (changed && settled) for (const listener of listeners) queueMicrotask(() => listener(user));
     },
     onChange(listener) {
       listeners.add(listener);
@@ -531,7 +557,14 @@ function change(name, what, to) {
   });
 }
 
+/** What an answer says that asks for a stronger or fresher proof (RFC 9470); null for any other. */
+function stronger(answer) {
+  const challenge = answer.headers.get("www-authenticate");
+  return challenge?.includes("insufficient_user_authentication") ? challenge : null;
+}
+
 const unavailable = (status) => new DoorwardError("unavailable", `the server answered ${status}`);
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const given = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 const base64url = (data) =>
   btoa(String.fromCharCode(...new Uint8Array(data)))

@@ -142,6 +142,7 @@ class Heard:
     method: str
     path: str
     headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclass
@@ -164,8 +165,8 @@ class TwoSites:
         return json.loads(self.operate(*arguments, "--json", typed=typed))
 
     def example(self, language: str) -> str:
-        """A piece of the document about all this, with the names of this test for its own."""
-        (text,) = re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+        """The first piece of the document in a language, with the names of this test for its own."""
+        text: str = re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)[0]
         for shown, here in (
             ("https://id.example.org", ISSUER),
             ("https://app.example.org", ORIGIN),
@@ -174,7 +175,7 @@ class TwoSites:
         ):
             text = text.replace(shown, here)
         assert "example.org" not in text
-        return str(text)
+        return text
 
 
 @contextmanager
