@@ -156,7 +156,8 @@ def test_a_newcomer_signs_up_and_writes_notes_with_pictures(watched: Watched, pl
     expect(note.locator(".note-text")).to_have_text("Twelve lengths")
 
     note.get_by_role("button", name="Delete").click()
-    page.get_by_role("button", name="Keep it").click()
+    expect(page.get_by_role("button", name="Keep it")).to_be_focused()
+    page.keyboard.press("Enter")
     expect(note).to_have_count(1)
     note.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()

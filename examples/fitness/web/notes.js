@@ -133,6 +133,7 @@ function change(note, item) {
 
 function askToDelete(note, item) {
   const sure = byId("sure");
+  byId("sure-what").textContent = note.picture ? "It is gone for good, and its picture with it." : "It is gone for good.";
   byId("sure-no").onclick = () => sure.close();
   byId("sure-yes").onclick = async () => {
     sure.close();
