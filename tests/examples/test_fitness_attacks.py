@@ -73,6 +73,13 @@ def test_nobody_gets_anything_without_a_token(ada: Member, place: Place) -> None
         assert (answer.status_code, answer.headers["www-authenticate"][:4]) == (401, "DPoP"), (method, path)
 
 
+def test_no_browser_signs_in_at_the_api(place: Place) -> None:
+    asked = httpx.get(f"{place.api}/me", headers={"accept": "text/html"})
+    assert asked.status_code == 401, "nobody is sent to sign in"
+    assert httpx.get(f"{place.api}/auth/sign-in").status_code == 404
+    assert "set-cookie" not in asked.headers
+
+
 # Tokens --------------------------------------------------------------------------------------------------------------
 
 

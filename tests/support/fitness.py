@@ -97,6 +97,7 @@ class Member:
 
     place: Place
     uid: str
+    password: str = PASSWORD
     key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256", private=True))
     person: Person = field(default_factory=Person)
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))
@@ -118,7 +119,7 @@ class Member:
             "dpop_jkt": self.key.thumbprint(),
         }
         self.person.open(f"{self.place.issuer}/oauth/authorize?{urlencode(asked)}")
-        arrived = self.person.sign_in(self.uid)
+        arrived = self.person.submit({"identifier": self.uid, "password": self.password}, "/sign-in")
         [code] = parse_qs(urlsplit(str(arrived.url)).query)["code"]
         url = f"{self.place.issuer}/oauth/token"
         redeemed = self.http.post(

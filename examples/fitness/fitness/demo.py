@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -197,6 +198,8 @@ def run(place: Place, stack: ExitStack) -> None:
         process.wait_for(url)
         return process
 
+    for port in range(place.port, place.port + 3):
+        insist_on_free(port)
     old = None
     if place.settings.exists():
         check(place)
@@ -218,6 +221,14 @@ def run(place: Place, stack: ExitStack) -> None:
         for process in (doorward, api, web):
             process.insist()
         time.sleep(0.5)
+
+
+def insist_on_free(port: int) -> None:
+    """Raise Stopped when somebody else listens there: what answers would not be ours."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise Stopped(f"Port {port} is in use; name others with --port, for instance 8100") from error
 
 
 def greet(place: Place) -> None:
