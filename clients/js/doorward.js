@@ -497,12 +497,14 @@ function watched(name, hear, look) {
 
 /**
  * Keep a request while somebody proves who they are; whether it could be kept. sessionStorage is of this tab alone.
- * Only text is kept: whoever sends a picture gets the refusal and decides.
+ * Only text without passwords is kept: whoever sends another thing, such as a picture, gets the refusal and decides.
  */
 async function keepForLater(name, asked, user) {
   const body = await asked.clone().text();
   const isText = /^(text\/|application\/([\w.-]+\+)?json|application\/x-www-form-urlencoded)/i;
-  if (body && (body.length > LONGEST_KEPT || !isText.test(asked.headers.get("content-type")))) return false;
+  const secret = /pass(word|phrase|wd)|secret|credential/i;
+  if (body.length > LONGEST_KEPT || secret.test(body)) return false;
+  if (body && !isText.test(asked.headers.get("content-type"))) return false;
   const { method, url, headers } = asked;
   const kept = { method, url, headers: [...headers], ...(body && { body }), user: user.id, at: Date.now() };
   sessionStorage.setItem(name, JSON.stringify(kept));

@@ -286,3 +286,24 @@ def test_what_needs_a_fresh_proof_is_sent_after_it(page: Page, sites: TwoSites) 
     page.reload()
     says(page, HELLO)
     assert len([one for one in sites.heard if one.path == "/api/notes"]) == 2, "it is sent once"
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "{ body: new Uint8Array([255, 216]), headers: { 'content-type': 'image/jpeg' } }",
+        "{ body: new FormData() }",
+        "{ body: '{\"new_password\": \"x\"}', headers: { 'content-type': 'application/json' } }",
+        "{ body: 'x'.repeat(70000) }",
+    ],
+    ids=["a picture", "a form with files", "a password", "something long"],
+)
+def test_what_cannot_be_kept_is_refused_to_the_app(page: Page, sites: TwoSites, what: str) -> None:
+    sign_in(page)
+    grow_old(sites, page.context)
+    page.reload()
+    says(page, HELLO)
+    script = f"return (await door.fetch('/api/notes', {{ method: 'POST', ...{what} }})).status;"
+    assert asked(page, sites, script) == 401
+    assert page.evaluate("sessionStorage.length") == 0
+    assert page.url == f"{ORIGIN}/"
