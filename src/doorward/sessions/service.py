@@ -15,12 +15,12 @@ from doorward.events import Tell, tell_nobody
 from doorward.kernel.assurance import Proof
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import InvalidCredentials, NotFound, NotSignedIn, Unavailable
-from doorward.kernel.ids import new_id, new_token
+from doorward.kernel.ids import new_id, new_token, token_digest
 from doorward.kernel.instant import MINUTE, SECOND, Instant
 from doorward.kernel.limits import DeviceLimit
 from doorward.ports import Clock, Database
 from doorward.sessions import store, ticket_store
-from doorward.sessions.cache import Cached, SessionCache, token_digest
+from doorward.sessions.cache import Cached, SessionCache
 from doorward.sessions.feed import KEEP, RevocationFeed
 from doorward.sessions.model import (
     MAX_SESSIONS,
@@ -391,7 +391,7 @@ class Sessions:
             for session_id in (yield from store.delete_others(user_id, "")):
                 yield from self._audit_end(session_id, user_id, end.caller, end.why, end.actor_id)
             yield from self.end_of_user(user_id, "", now)
-        yield from self._revoke("user", user_id, now)
+        yield from self._revoke("change" if end is None else "user", user_id, now)
 
     def revoke(self, kind: Literal["family", "token"], subject: str, now: Instant) -> Work[None]:
         """Tell whoever follows the feed that what an app was given, or a key for programs, is over.
@@ -405,7 +405,7 @@ class Sessions:
         yield from self.end_of_session(session_id, now)
 
     def _revoke(
-        self, kind: Literal["session", "renewal", "user", "family", "token"], subject: str, now: Instant
+        self, kind: Literal["session", "renewal", "user", "change", "family", "token"], subject: str, now: Instant
     ) -> Work[None]:
         # Our own cache hears of it with the commit, the others by the feed.
         yield from store.insert_revocation(kind, subject, now, partial(self.cache.drop, ((kind, subject),)))
