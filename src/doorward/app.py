@@ -333,7 +333,7 @@ def wire(  # noqa: PLR0915  the one place where everything meets
     )
     sessions.tell = events.tell
     receivers = webhook_client(settings)
-    passwords.fail_device = passwords.tries.fail_device = sessions.fail_device
+    passwords.tries.fail_device = sessions.fail_device
     sessions.told_of_device = partial(_tell_of_device, notices, places)
     # Neither a new password nor the end of all sessions is outlived by what somebody else may have begun (C8, C9).
     sessions.forget = confirmations.end_of_user
