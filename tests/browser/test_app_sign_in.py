@@ -40,7 +40,7 @@ class _Callback(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"<!doctype html><title>Notes</title><h1>Your notes</h1>")
 
-    def log_message(self, *_: object) -> None:  # type: ignore[override]
+    def log_message(self, *_: object) -> None:
         """Nothing on the terminal."""
 
 
