@@ -217,11 +217,13 @@ def test_who_is_out_at_doorward_is_out_at_the_app(
 def test_signing_out_at_the_app_ends_the_session_unless_another_site_leads_there(site: Site, person: Person) -> None:
     person.open(f"{site.app}/")
     arrived(person.sign_in("ada"))
-    for headers in ({"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {}):
+    link = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
+    picture = {**link, "sec-fetch-mode": "no-cors"}
+    for headers in ({**link, "sec-fetch-site": "cross-site"}, {**link, "sec-fetch-site": "same-site"}, picture, {}):
         led = person.http.get(f"{site.app}/.doorward/sign-out", headers=headers)
         assert led.headers["location"] == "/"
     assert person.program(f"{site.app}/").status_code == 200
-    out = person.http.get(f"{site.app}/.doorward/sign-out", headers={"sec-fetch-site": "same-origin"})
+    out = person.http.get(f"{site.app}/.doorward/sign-out", headers=link)
     assert out.headers["location"] == f"{site.url}/"
     assert person.program(f"{site.app}/").status_code == 401
     assert person.http.get(f"{site.url}/api/users/me").status_code == 401

@@ -107,9 +107,10 @@ class ForwardRoutes:
         return response
 
     async def get_sign_out(self, call: Call) -> Response:
-        """End the session: apps that know nothing of us can only link. Only what browsers say is of this host counts."""
+        """End the session. Apps that know nothing of us can only link; a link of this host counts, and no picture."""
         client = await self._client(call)
-        if call.request.headers.get("sec-fetch-site") not in {"same-origin", "none"}:  # a link, or typed; never an image
+        said = [call.request.headers.get(f"sec-fetch-{what}") for what in ("site", "mode")]
+        if said not in (["same-origin", "navigate"], ["none", "navigate"]):
             return _to("/")
         cookies = _cookies(client)
         kept = cookies.read(call.request.headers.get("cookie")).get(_app_cookie(client))
