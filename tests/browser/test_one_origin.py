@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.support.chromium import chromium
 from tests.support.notes_pages import SUBMIT, prove, says
 from tests.support.one_origin import OneOrigin, one_origin
 from tests.support.two_sites import PASSWORD
@@ -23,12 +22,6 @@ HOUR_US = 3_600_000_000
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneOrigin]:
     with one_origin(tmp_path_factory.mktemp("site")) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture
