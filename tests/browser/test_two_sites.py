@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.two_sites import (
     ORIGIN,
     PASSWORD,
     TwoSites,
+    lenient,
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -61,19 +63,22 @@ def page(context: BrowserContext) -> Iterator[Page]:
 # What this stands on --------------------------------------------------------------------------------------------------
 
 
-def test_cookies_of_third_parties_are_blocked(two_sites_browser: Browser) -> None:
-    assert brought(two_sites_browser) == ""
+def test_cookies_of_third_parties_are_blocked(two_sites_browser: Browser, sites: TwoSites, tmp_path: Path) -> None:
+    """In a profile that lets them through the same request brings one, so it is for nothing else that none comes."""
+    with lenient(two_sites_browser, tmp_path, sites.authority, sites.ports) as context:
+        assert brought(context) == "party"
+    strict = two_sites_browser.new_context()
+    assert brought(strict) == ""
+    strict.close()
 
 
-def brought(browser: Browser) -> str:
+def brought(context: BrowserContext) -> str:
     """The cookie that a server is sent by a page of somebody else."""
-    context = browser.new_context()
     page = context.new_page()
     page.goto(f"{ELSEWHERE}/cookie")
     page.goto(f"{ORIGIN}/empty")
     script = f"fetch('{ELSEWHERE}/echo', {{ credentials: 'include' }}).then((answer) => answer.json())"
     found: str = page.evaluate(script)["cookie"]
-    context.close()
     return found
 
 
@@ -196,6 +201,16 @@ def test_who_signs_out_in_one_tab_is_signed_out_in_the_others(page: Page, sites:
     says(page, NOBODY)
 
 
+def test_who_signs_out_is_sent_on_to_where_the_other_sessions_are_listed(page: Page, sites: TwoSites) -> None:
+    sign_in(page)
+    asked(page, sites, "void door.signOut({ everywhere: true });")
+    expect(page).to_have_url(f"{ISSUER}/account/sessions")
+    page.goto(f"{ORIGIN}/")
+    says(page, NOBODY)
+    asked(page, sites, "void door.signOut({ returnTo: '/deep/farewell' });")
+    expect(page).to_have_url(f"{ORIGIN}/deep/farewell")
+
+
 def test_who_signs_in_in_one_tab_is_signed_in_in_the_others(page: Page, sites: TwoSites) -> None:
     other = page.context.new_page()
     other.goto(f"{ORIGIN}/")
@@ -203,6 +218,49 @@ def test_who_signs_in_in_one_tab_is_signed_in_in_the_others(page: Page, sites: T
     sign_in(page)
     says(other, HELLO)
     assert status(other, sites) == 200
+
+
+def for_ever(_: Route) -> None:
+    """Let a request be on its way, and never arrive."""
+
+
+def test_a_page_that_was_left_while_it_asked_raises_no_alarm(page: Page, tokens: list[int]) -> None:
+    """Its refresh token may have been replaced by one that it never heard of. Sent again, it would look stolen."""
+    page.context.clock.install()
+    sign_in(page)
+    page.context.route(f"{ISSUER}/oauth/token", for_ever)
+    page.goto(f"{ORIGIN}/")
+    page.wait_for_function("async () => (await navigator.locks.query()).held.length === 1")
+    page.goto(f"{ORIGIN}/empty")
+    page.context.unroute_all()
+    page.context.clock.fast_forward(11_000)
+    tokens.clear()
+    with page.expect_response(f"{ISSUER}/oauth/revoke") as given_back:
+        page.goto(f"{ORIGIN}/")
+    assert given_back.value.status == 200
+    says(page, NOBODY)
+    assert tokens == []
+    page.click("#sign-in")
+    says(page, HELLO)
+
+
+def test_a_page_that_is_loaded_again_while_it_asks_signs_nobody_out(page: Page) -> None:
+    sign_in(page)
+    page.context.route(f"{ISSUER}/oauth/token", for_ever)
+    page.goto(f"{ORIGIN}/")
+    page.wait_for_function("async () => (await navigator.locks.query()).held.length === 1")
+    page.context.unroute_all()
+    page.reload()
+    says(page, HELLO)
+
+
+def test_a_network_that_is_not_there_signs_nobody_out(page: Page, sites: TwoSites) -> None:
+    sign_in(page)
+    page.route(f"{ISSUER}/oauth/token", lambda route: route.abort())
+    page.reload()
+    says(page, f"{ISSUER} cannot be reached, or does not know {ORIGIN}")
+    page.unroute_all()
+    assert asked(page, sites, "return (await door.user()).name;") == "Ada"
 
 
 # What happens elsewhere -----------------------------------------------------------------------------------------------

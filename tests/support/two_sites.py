@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.support.certificates import ec_key
@@ -116,22 +116,36 @@ def found_here(ports: Mapping[str, int]) -> Iterator[None]:
         socket.getaddrinfo = outside
 
 
+CHROMIUM = "/usr/bin/chromium"
+
+
 @contextmanager
-def browser_of_two_sites(
-    authority: Authority, ports: Mapping[str, int], *, third_party_cookies: bool = False
-) -> Iterator[Browser]:
-    """A Chromium that finds the names, trusts the CA, and refuses cookies of third parties unless told otherwise."""
-    rules = ",".join(f"MAP {name}:443 127.0.0.1:{port}" for name, port in ports.items())
-    flags = [
-        *QUIET,
-        f"--host-resolver-rules={rules}",
-        f"--ignore-certificate-errors-spki-list={authority.fingerprint}",
-        *([] if third_party_cookies else ["--test-third-party-cookie-phaseout"]),
-    ]
+def browser_of_two_sites(authority: Authority, ports: Mapping[str, int]) -> Iterator[Browser]:
+    """A Chromium that finds the names and trusts the CA. As it comes, it refuses cookies of third parties."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=finding(authority, ports))
         yield browser
         browser.close()
+
+
+@contextmanager
+def lenient(browser: Browser, folder: Path, authority: Authority, ports: Mapping[str, int]) -> Iterator[BrowserContext]:
+    """A profile that lets cookies of third parties through, as they used to be."""
+    (folder / "Default").mkdir()
+    settings = {"profile": {"cookie_controls_mode": 0, "block_third_party_cookies": False}}
+    (folder / "Default/Preferences").write_text(json.dumps(settings))
+    context = browser.browser_type.launch_persistent_context(
+        folder, executable_path=CHROMIUM, args=finding(authority, ports)
+    )
+    yield context
+    context.close()
+
+
+def finding(authority: Authority, ports: Mapping[str, int]) -> list[str]:
+    """What tells a Chromium where the names are, and whom to trust."""
+    rules = ",".join(f"MAP {name}:443 127.0.0.1:{port}" for name, port in ports.items())
+    trust = f"--ignore-certificate-errors-spki-list={authority.fingerprint}"
+    return [*QUIET, f"--host-resolver-rules={rules}", trust]
 
 
 @dataclass
