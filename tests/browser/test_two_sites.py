@@ -15,9 +15,11 @@ from tests.support.notes_app import NONCE
 from tests.support.notes_pages import SUBMIT, asked, prove, says, sign_in, status
 from tests.support.two_sites import (
     ELSEWHERE,
+    FAR_RESOURCE,
     ISSUER,
     ORIGIN,
     PASSWORD,
+    RESOURCE,
     TwoSites,
     lenient,
 )
@@ -108,7 +110,7 @@ def test_somebody_signs_in_and_stays_so_when_the_page_is_loaded_again(
 
 def test_they_come_back_to_where_they_were(page: Page, sites: TwoSites) -> None:
     page.goto(f"{ORIGIN}/deep/down?page=2#part")
-    options = f"{{ clientId: '{sites.client_id}', redirectUri: '{ORIGIN}/' }}"
+    options = f"{{ clientId: '{sites.client_id}', resource: '{RESOURCE}', redirectUri: '{ORIGIN}/' }}"
     page.evaluate(f"import('{ISSUER}/doorward.js').then(({{ doorward }}) => void doorward({options}).signIn())")
     prove(page)
     says(page, HELLO)
@@ -365,3 +367,29 @@ def test_what_cannot_be_kept_is_refused_to_the_app(page: Page, sites: TwoSites, 
     assert asked(page, sites, script) == 401
     assert page.evaluate("sessionStorage.length") == 0
     assert page.url == f"{ORIGIN}/"
+
+
+def test_an_api_may_have_an_origin_of_its_own(page: Page, sites: TwoSites) -> None:
+    """By CORS as the document says; the page may also have another door, for another API."""
+    sign_in(page)
+    page.goto(f"{ORIGIN}/far")
+    says(page, NOBODY)
+    page.evaluate("void door.signIn()")
+    says(page, HELLO)
+    grow_old(sites, page.context)
+    page.reload()
+    says(page, HELLO)
+    page.evaluate(
+        """url => void door.fetch(url, {
+          method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify("Grüße"),
+        })""",
+        f"{FAR_RESOURCE}/echo",
+    )
+    expect(page).to_have_url(re.compile(f"^{ISSUER}/confirm"))
+    page.fill("[name=password]", PASSWORD)
+    page.click(SUBMIT)
+    says(page, '"Grüße"')
+    assert page.url == f"{ORIGIN}/far"
+    page.goto(f"{ORIGIN}/")
+    says(page, HELLO)
+    assert status(page, sites) == 200
