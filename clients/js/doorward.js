@@ -48,7 +48,8 @@ export function doorward(options = {}) {
 
 function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offline_access", resource }) {
   if (!isSecureContext) throw new DoorwardError("insecure_context", "only pages of https and localhost can keep keys");
-  const name = `doorward ${issuer} ${clientId}`;
+  const name = ["doorward", issuer, clientId, resource].filter(Boolean).join(" ");
+  const mark = digest(name).then((text) => text.slice(0, 8)); // begins every `state`: whose answer it is
   const userinfo = `${issuer}/oauth/userinfo`;
   const audience = resource && new URL(resource).origin;
   const nonces = new Map(); // by origin, where servers ask for them (RFC 9449 §8)
@@ -73,7 +74,7 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
     const begun = {
       pair,
       back,
-      state: random(),
+      state: (await mark) + random(),
       nonce: random(),
       verifier: random(),
       uri: redirectUri ?? location.origin + location.pathname,
@@ -100,15 +101,14 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
   async function complete() {
     const url = new URL(location.href);
     const answer = Object.fromEntries(url.searchParams);
-    if (!answer.state || !answer.iss || !(answer.code || answer.error)) return false;
+    if (!answer.iss || !answer.state?.startsWith(await mark)) return false; // of something else on this page
+    for (const one of ["code", "state", "iss", "error", "error_description"]) url.searchParams.delete(one);
+    history.replaceState(history.state, "", url); // out of the history, and of what is sent as Referer
     let begun;
     await change(name, "begun", (all = []) => {
       begun = all.find((one) => one.state === answer.state);
       return all.filter((one) => one !== begun); // in one transaction: an answer counts once, in one tab
     });
-    if (!begun && answer.iss !== issuer) return false; // of something else on this page
-    for (const one of ["code", "state", "iss", "error", "error_description"]) url.searchParams.delete(one);
-    history.replaceState(history.state, "", url); // out of the history, and of what is sent as Referer
     if (!begun || !young(begun)) {
       if (await change(name, "session")) return false; // an old address, or a planted one: whoever is signed in stays
       throw new DoorwardError("unknown_state", "this sign-in was not begun in this browser, or is over already");
@@ -497,12 +497,14 @@ function watched(name, hear, look) {
 
 /**
  * Keep a request while somebody proves who they are; whether it could be kept. sessionStorage is of this tab alone.
- * Only text is kept: whoever sends a picture gets the refusal and decides.
+ * Only text without passwords is kept: whoever sends another thing, such as a picture, gets the refusal and decides.
  */
 async function keepForLater(name, asked, user) {
   const body = await asked.clone().text();
   const isText = /^(text\/|application\/([\w.-]+\+)?json|application\/x-www-form-urlencoded)/i;
-  if (body && (body.length > LONGEST_KEPT || !isText.test(asked.headers.get("content-type")))) return false;
+  const secret = /pass(word|phrase|wd)|secret|credential/i;
+  if (body.length > LONGEST_KEPT || secret.test(body)) return false;
+  if (body && !isText.test(asked.headers.get("content-type"))) return false;
   const { method, url, headers } = asked;
   const kept = { method, url, headers: [...headers], ...(body && { body }), user: user.id, at: Date.now() };
   sessionStorage.setItem(name, JSON.stringify(kept));

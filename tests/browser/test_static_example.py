@@ -11,19 +11,12 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
-from tests.support.chromium import chromium
 from tests.support.client_calls import wait_until
 from tests.support.hosted import PASSWORD
 from tests.support.serving import operate, running
 from tests.support.two_sites import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @contextmanager

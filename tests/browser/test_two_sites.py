@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,13 @@ from tests.support.notes_app import NONCE
 from tests.support.notes_pages import SUBMIT, asked, prove, says, sign_in, status
 from tests.support.two_sites import (
     ELSEWHERE,
+    FAR_RESOURCE,
     ISSUER,
     ORIGIN,
     PASSWORD,
+    RESOURCE,
     TwoSites,
+    lenient,
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -61,19 +65,22 @@ def page(context: BrowserContext) -> Iterator[Page]:
 # What this stands on --------------------------------------------------------------------------------------------------
 
 
-def test_cookies_of_third_parties_are_blocked(two_sites_browser: Browser) -> None:
-    assert brought(two_sites_browser) == ""
+def test_cookies_of_third_parties_are_blocked(two_sites_browser: Browser, sites: TwoSites, tmp_path: Path) -> None:
+    """In a profile that lets them through the same request brings one, so it is for nothing else that none comes."""
+    with lenient(two_sites_browser, tmp_path, sites.authority, sites.ports) as context:
+        assert brought(context) == "party"
+    strict = two_sites_browser.new_context()
+    assert brought(strict) == ""
+    strict.close()
 
 
-def brought(browser: Browser) -> str:
+def brought(context: BrowserContext) -> str:
     """The cookie that a server is sent by a page of somebody else."""
-    context = browser.new_context()
     page = context.new_page()
     page.goto(f"{ELSEWHERE}/cookie")
     page.goto(f"{ORIGIN}/empty")
     script = f"fetch('{ELSEWHERE}/echo', {{ credentials: 'include' }}).then((answer) => answer.json())"
     found: str = page.evaluate(script)["cookie"]
-    context.close()
     return found
 
 
@@ -103,7 +110,7 @@ def test_somebody_signs_in_and_stays_so_when_the_page_is_loaded_again(
 
 def test_they_come_back_to_where_they_were(page: Page, sites: TwoSites) -> None:
     page.goto(f"{ORIGIN}/deep/down?page=2#part")
-    options = f"{{ clientId: '{sites.client_id}', redirectUri: '{ORIGIN}/' }}"
+    options = f"{{ clientId: '{sites.client_id}', resource: '{RESOURCE}', redirectUri: '{ORIGIN}/' }}"
     page.evaluate(f"import('{ISSUER}/doorward.js').then(({{ doorward }}) => void doorward({options}).signIn())")
     prove(page)
     says(page, HELLO)
@@ -196,6 +203,16 @@ def test_who_signs_out_in_one_tab_is_signed_out_in_the_others(page: Page, sites:
     says(page, NOBODY)
 
 
+def test_who_signs_out_is_sent_on_to_where_the_other_sessions_are_listed(page: Page, sites: TwoSites) -> None:
+    sign_in(page)
+    asked(page, sites, "void door.signOut({ everywhere: true });")
+    expect(page).to_have_url(f"{ISSUER}/account/sessions")
+    page.goto(f"{ORIGIN}/")
+    says(page, NOBODY)
+    asked(page, sites, "void door.signOut({ returnTo: '/deep/farewell' });")
+    expect(page).to_have_url(f"{ORIGIN}/deep/farewell")
+
+
 def test_who_signs_in_in_one_tab_is_signed_in_in_the_others(page: Page, sites: TwoSites) -> None:
     other = page.context.new_page()
     other.goto(f"{ORIGIN}/")
@@ -203,6 +220,49 @@ def test_who_signs_in_in_one_tab_is_signed_in_in_the_others(page: Page, sites: T
     sign_in(page)
     says(other, HELLO)
     assert status(other, sites) == 200
+
+
+def for_ever(_: Route) -> None:
+    """Let a request be on its way, and never arrive."""
+
+
+def test_a_page_that_was_left_while_it_asked_raises_no_alarm(page: Page, tokens: list[int]) -> None:
+    """Its refresh token may have been replaced by one that it never heard of. Sent again, it would look stolen."""
+    page.context.clock.install()
+    sign_in(page)
+    page.context.route(f"{ISSUER}/oauth/token", for_ever)
+    page.goto(f"{ORIGIN}/")
+    page.wait_for_function("async () => (await navigator.locks.query()).held.length === 1")
+    page.goto(f"{ORIGIN}/empty")
+    page.context.unroute_all()
+    page.context.clock.fast_forward(11_000)
+    tokens.clear()
+    with page.expect_response(f"{ISSUER}/oauth/revoke") as given_back:
+        page.goto(f"{ORIGIN}/")
+    assert given_back.value.status == 200
+    says(page, NOBODY)
+    assert tokens == []
+    page.click("#sign-in")
+    says(page, HELLO)
+
+
+def test_a_page_that_is_loaded_again_while_it_asks_signs_nobody_out(page: Page) -> None:
+    sign_in(page)
+    page.context.route(f"{ISSUER}/oauth/token", for_ever)
+    page.goto(f"{ORIGIN}/")
+    page.wait_for_function("async () => (await navigator.locks.query()).held.length === 1")
+    page.context.unroute_all()
+    page.reload()
+    says(page, HELLO)
+
+
+def test_a_network_that_is_not_there_signs_nobody_out(page: Page, sites: TwoSites) -> None:
+    sign_in(page)
+    page.route(f"{ISSUER}/oauth/token", lambda route: route.abort())
+    page.reload()
+    says(page, f"{ISSUER} cannot be reached, or does not know {ORIGIN}")
+    page.unroute_all()
+    assert asked(page, sites, "return (await door.user()).name;") == "Ada"
 
 
 # What happens elsewhere -----------------------------------------------------------------------------------------------
@@ -286,3 +346,50 @@ def test_what_needs_a_fresh_proof_is_sent_after_it(page: Page, sites: TwoSites) 
     page.reload()
     says(page, HELLO)
     assert len([one for one in sites.heard if one.path == "/api/notes"]) == 2, "it is sent once"
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "{ body: new Uint8Array([255, 216]), headers: { 'content-type': 'image/jpeg' } }",
+        "{ body: new FormData() }",
+        "{ body: '{\"new_password\": \"x\"}', headers: { 'content-type': 'application/json' } }",
+        "{ body: 'x'.repeat(70000) }",
+    ],
+    ids=["a picture", "a form with files", "a password", "something long"],
+)
+def test_what_cannot_be_kept_is_refused_to_the_app(page: Page, sites: TwoSites, what: str) -> None:
+    sign_in(page)
+    grow_old(sites, page.context)
+    page.reload()
+    says(page, HELLO)
+    script = f"return (await door.fetch('/api/notes', {{ method: 'POST', ...{what} }})).status;"
+    assert asked(page, sites, script) == 401
+    assert page.evaluate("sessionStorage.length") == 0
+    assert page.url == f"{ORIGIN}/"
+
+
+def test_an_api_may_have_an_origin_of_its_own(page: Page, sites: TwoSites) -> None:
+    """By CORS as the document says; the page may also have another door, for another API."""
+    sign_in(page)
+    page.goto(f"{ORIGIN}/far")
+    says(page, NOBODY)
+    page.evaluate("void door.signIn()")
+    says(page, HELLO)
+    grow_old(sites, page.context)
+    page.reload()
+    says(page, HELLO)
+    page.evaluate(
+        """url => void door.fetch(url, {
+          method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify("Grüße"),
+        })""",
+        f"{FAR_RESOURCE}/echo",
+    )
+    expect(page).to_have_url(re.compile(f"^{ISSUER}/confirm"))
+    page.fill("[name=password]", PASSWORD)
+    page.click(SUBMIT)
+    says(page, '"Grüße"')
+    assert page.url == f"{ORIGIN}/far"
+    page.goto(f"{ORIGIN}/")
+    says(page, HELLO)
+    assert status(page, sites) == 200

@@ -2,26 +2,71 @@
 
 import base64
 import json
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import flask
 from werkzeug.exceptions import HTTPException
 
 import doorward_client.flask
-from tests.support.two_sites import ELSEWHERE, ISSUER, ORIGIN, OTHER, RESOURCE, Heard, TwoSites
+from tests.support.two_sites import ELSEWHERE, FAR, FAR_RESOURCE, ISSUER, ORIGIN, OTHER, RESOURCE, Heard, TwoSites
 
 NONCE = "a-nonce-of-the-api"
 FRESH_SECONDS = 600
+FAR_PAGE = "<!doctype html><title>Far</title><p id='who'></p><script type='module' src='/far.js'></script>"
+FAR_SCRIPT = """import { doorward } from "%(issuer)s/doorward.js";
+window.door = doorward({ clientId: "%(client)s", resource: "%(resource)s" });
+const user = await door.user();
+who.textContent = user ? `Hello, ${user.name}` : "Nobody is signed in.";
+const waited = await door.replayed();
+if (waited) who.textContent = JSON.stringify((await waited.json()).said);
+"""
 
 
-def notes_app(sites: TwoSites) -> flask.Flask:
-    """The page of the document, and an API that takes bound tokens alone."""
-    app = flask.Flask("notes")
-    made = sites.json("client", "add", "Notes API", "--type", "service", "--resource", RESOURCE)
+def notes_app(sites: TwoSites) -> WSGIApplication:
+    """The page of the document, an API beside it, and one on a site of its own. Both take bound tokens alone."""
+    near, far = _near(sites), _far(sites)
+
+    def by_host(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return (far if environ["HTTP_HOST"] == FAR else near)(environ, start_response)
+
+    return by_host
+
+
+def _guarded(sites: TwoSites, name: str, resource: str) -> tuple[flask.Flask, doorward_client.flask.Doorward]:
+    app, (scheme, host, *_) = flask.Flask(name), urlsplit(resource)
+    made = sites.json("client", "add", name, "--type", "service", "--resource", resource)
     guard = doorward_client.flask.Doorward(
-        app, issuer=ISSUER, client_id=made["client_id"], client_secret=made["client_secret"], audience=RESOURCE,
-        app_url=ORIGIN, require_dpop=True,
+        app, issuer=ISSUER, client_id=made["client_id"], client_secret=made["client_secret"], audience=resource,
+        app_url=f"{scheme}://{host}", require_dpop=True,
     )  # fmt: skip
+    return app, guard
+
+
+def _far(sites: TwoSites) -> flask.Flask:
+    app, guard = _guarded(sites, "far", FAR_RESOURCE)
+
+    @app.after_request
+    def share(answer: flask.Response) -> flask.Response:
+        """What the document says an API of another origin answers."""
+        answer.headers["access-control-allow-origin"] = ORIGIN
+        answer.headers["access-control-allow-headers"] = "Authorization, DPoP, Content-Type"
+        answer.headers["access-control-allow-methods"] = "GET, POST"
+        answer.headers["access-control-expose-headers"] = "WWW-Authenticate, DPoP-Nonce"
+        return answer
+
+    @app.post("/echo")
+    @guard.require(fresh=FRESH_SECONDS)
+    def echo() -> dict[str, Any]:
+        return {"sub": guard.user.sub, "said": flask.request.get_json()}
+
+    return app
+
+
+def _near(sites: TwoSites) -> flask.Flask:
+    app, guard = _guarded(sites, "near", RESOURCE)
     _pages(app, sites)
     _api(app, guard)
 
@@ -51,6 +96,15 @@ def _pages(app: flask.Flask, sites: TwoSites) -> None:
     @app.get("/app.js")
     def app_js() -> flask.Response:
         return flask.Response(script, mimetype="text/javascript")
+
+    @app.get("/far")
+    def far_page() -> str:
+        return FAR_PAGE
+
+    @app.get("/far.js")
+    def far_js() -> flask.Response:
+        text = FAR_SCRIPT % {"issuer": ISSUER, "client": sites.client_id, "resource": FAR_RESOURCE}
+        return flask.Response(text, mimetype="text/javascript")
 
     @app.get("/empty")
     def empty() -> str:

@@ -371,6 +371,10 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
        for state in ("live", *STATES)},
     "security": ("security.html", "/account/security", True, SECURITY),
     "security-nothing": ("security.html", "/account/security", True, NO_SECURITY),
+    "security-for-app": ("security.html", "/account/security", True, {
+        **NO_SECURITY, "going_on": RETURN, "is_enough": False}),
+    "security-enough": ("security.html", "/account/security", True, {
+        **SECURITY, "going_on": RETURN, "is_enough": True}),
     "keys": ("keys.html", "/account/keys", True, {
         "fields": key_fields({}, 600), "scopes": scope_fields({}, list(OWN_SCOPES.values())),
         "keys": [(API_KEY, False, True), (replace(API_KEY, id="k2", last_used_at=None, networks=()), True, False)]}),
@@ -502,6 +506,9 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "state": PhoneState("+49 151 23456789", "+44 7400 123456", NOW + 10 * MINUTE)}),
     "undo": ("undo.html", "/undo/t0k3n", False, {
         "state": "live", "changed": {"old": ADDRESS, "new": LONG_ADDRESS}}),
+    "forward-lost": ("forward_lost.html", "/forward-auth/wiki/lost", False, {
+        "app": "Wiki", "address": "https://wiki.example.org/",
+        "why": "Your account is not allowed to use this app. Ask whoever looks after it."}),
     "going-on": ("going_on.html", "/oauth/authorize", True, {"address": RETURN}),
     "not-me": ("not_me.html", "/not-me/t0k3n", False, {
         "happened": Happened("new_device", NOW, "Firefox on Linux", ""), "action": "/not-me/t0k3n", "hidden": {}}),

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from wsgiref.types import WSGIApplication
 
-import flask
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.support.certificates import ec_key
@@ -32,8 +32,9 @@ from tests.support.chromium import QUIET
 from tests.support.serving import ROOT, operate, running
 
 ID, APP, OTHER = "id.doorward-a.test", "app.doorward-b.test", "elsewhere.doorward-c.test"
+FAR = "api.doorward-d.test"
 ISSUER, ORIGIN, ELSEWHERE = f"https://{ID}", f"https://{APP}", f"https://{OTHER}"
-RESOURCE = f"{ORIGIN}/api"
+RESOURCE, FAR_RESOURCE = f"{ORIGIN}/api", f"https://{FAR}"
 DOCUMENT = ROOT / "docs/javascript.md"
 PASSWORD = "seven quiet herons at noon"
 
@@ -53,7 +54,7 @@ def authority(folder: Path) -> Authority:
     names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("A CA of tests", ID)]
     root_key, key = ec_key(), ec_key()
     root = _signed(names[0], root_key, names[0], root_key, x509.BasicConstraints(ca=True, path_length=0))
-    hosts = x509.SubjectAlternativeName([x509.DNSName(name) for name in (ID, APP, OTHER)])
+    hosts = x509.SubjectAlternativeName([x509.DNSName(name) for name in (ID, APP, OTHER, FAR)])
     leaf = _signed(names[1], key, names[0], root_key, hosts)
     pem = [one.public_bytes(serialization.Encoding.PEM) for one in (leaf, root)]
     made = Authority(folder / "root.pem", folder / "chain.pem", folder / "key.pem", _fingerprint(root_key))
@@ -116,22 +117,36 @@ def found_here(ports: Mapping[str, int]) -> Iterator[None]:
         socket.getaddrinfo = outside
 
 
+CHROMIUM = "/usr/bin/chromium"
+
+
 @contextmanager
-def browser_of_two_sites(
-    authority: Authority, ports: Mapping[str, int], *, third_party_cookies: bool = False
-) -> Iterator[Browser]:
-    """A Chromium that finds the names, trusts the CA, and refuses cookies of third parties unless told otherwise."""
-    rules = ",".join(f"MAP {name}:443 127.0.0.1:{port}" for name, port in ports.items())
-    flags = [
-        *QUIET,
-        f"--host-resolver-rules={rules}",
-        f"--ignore-certificate-errors-spki-list={authority.fingerprint}",
-        *([] if third_party_cookies else ["--test-third-party-cookie-phaseout"]),
-    ]
+def browser_of_two_sites(authority: Authority, ports: Mapping[str, int]) -> Iterator[Browser]:
+    """A Chromium that finds the names and trusts the CA. As it comes, it refuses cookies of third parties."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=finding(authority, ports))
         yield browser
         browser.close()
+
+
+@contextmanager
+def lenient(browser: Browser, folder: Path, authority: Authority, ports: Mapping[str, int]) -> Iterator[BrowserContext]:
+    """A profile that lets cookies of third parties through, as they used to be."""
+    (folder / "Default").mkdir()
+    settings = {"profile": {"cookie_controls_mode": 0, "block_third_party_cookies": False}}
+    (folder / "Default/Preferences").write_text(json.dumps(settings))
+    context = browser.browser_type.launch_persistent_context(
+        folder, executable_path=CHROMIUM, args=finding(authority, ports)
+    )
+    yield context
+    context.close()
+
+
+def finding(authority: Authority, ports: Mapping[str, int]) -> list[str]:
+    """What tells a Chromium where the names are, and whom to trust."""
+    rules = ",".join(f"MAP {name}:443 127.0.0.1:{port}" for name, port in ports.items())
+    trust = f"--ignore-certificate-errors-spki-list={authority.fingerprint}"
+    return [*QUIET, f"--host-resolver-rules={rules}", trust]
 
 
 @dataclass
@@ -147,7 +162,7 @@ class Heard:
 
 @dataclass
 class TwoSites:
-    """Doorward at ISSUER; an app with its API at ORIGIN, and a server of somebody else at ELSEWHERE."""
+    """Doorward at ISSUER, an app with its API at ORIGIN, another API elsewhere, and a server of somebody else."""
 
     authority: Authority
     ports: Mapping[str, int]
@@ -179,10 +194,10 @@ class TwoSites:
 
 
 @contextmanager
-def two_sites(folder: Path, build: Callable[[TwoSites], flask.Flask], config: str = "") -> Iterator[TwoSites]:
+def two_sites(folder: Path, build: Callable[[TwoSites], WSGIApplication], config: str = "") -> Iterator[TwoSites]:
     """Start both. `build`: the app, which serves every name that is not Doorward's."""
     made = authority(folder)
-    ports = {ID: free_port(), APP: 0, OTHER: 0}
+    ports = {ID: free_port(), APP: 0, OTHER: 0, FAR: 0}
     data, file = folder / "data", folder / "doorward.toml"
     file.write_text(f'[server]\npublic_url = "{ISSUER}"\n[signup]\nidentifier = "uid"\n{config}')
     options = ("--port", str(ports[ID]), "--tls-cert", str(made.chain), "--tls-key", str(made.key))
@@ -193,10 +208,11 @@ def two_sites(folder: Path, build: Callable[[TwoSites], flask.Flask], config: st
             sites = TwoSites(made, ports, data, file)
             sites.client_id = sites.json(
                 "client", "add", "Notes", "--type", "spa", "--dpop", "--redirect-uri", f"{ORIGIN}/",
-                "--resource", RESOURCE,
+                "--redirect-uri", f"{ORIGIN}/far",
+                "--resource", RESOURCE, "--resource", FAR_RESOURCE,
             )["client_id"]  # fmt: skip
             with _https(build(sites), made) as port:
-                ports.update({APP: port, OTHER: port})
+                ports.update({APP: port, OTHER: port, FAR: port})
                 with found_here(ports):
                     yield sites
     finally:
@@ -212,7 +228,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def _https(app: flask.Flask, authority: Authority) -> Iterator[int]:
+def _https(app: WSGIApplication, authority: Authority) -> Iterator[int]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority.chain, authority.key)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet, ssl_context=context)

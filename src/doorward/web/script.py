@@ -35,7 +35,7 @@ def script_lane(script: Asset) -> Lane:
         if scope["method"] not in {"GET", "HEAD"}:
             return False
         asked = dict(scope["headers"])
-        small = b"gzip" in asked.get(b"accept-encoding", b"")
+        small = _takes_gzip(asked.get(b"accept-encoding", b""))
         tag = b'"%s%s"' % (version, b"-gzip" if small else b"")
         headers: list[RawHeader] = [
             *kept,
@@ -59,3 +59,12 @@ def script_lane(script: Asset) -> Lane:
         return True
 
     return lane
+
+
+def _takes_gzip(accepted: bytes) -> bool:
+    """RFC 9110 §12.5.3, without the star: who wants gzip says so."""
+    for one in accepted.lower().split(b","):
+        coding, _, weight = one.replace(b" ", b"").partition(b";q=")
+        if coding == b"gzip":
+            return not weight or weight.strip(b"0.") != b""
+    return False
