@@ -321,6 +321,11 @@ def test_signing_out_reaches_every_tab_and_everywhere_leads_to_every_device(watc
     expect(other.locator("#name")).to_have_text(uid.title())
     page.get_by_role("button", name="Sign out", exact=True).click()
     expect(other.get_by_role("button", name="Sign in")).to_be_visible()
+    expect(page.get_by_text("Doorward still knows this browser")).to_be_visible()
+    expect(page.get_by_role("link", name="sign out there")).to_have_attribute(
+        "href", f"{place.issuer}/account/sessions"
+    )
+    accessible(page)
 
     page.get_by_role("button", name="Sign in").click()  # Doorward still knows them
     expect(page.locator("#name")).to_have_text(uid.title())

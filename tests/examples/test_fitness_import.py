@@ -18,10 +18,10 @@ from PIL import Image
 
 from doorward.cli import main
 from doorward_client.threads import GUARDS
-from fitness.app import create_app, start
+from fitness.app import create_app, pay, start
 from fitness.pictures import FRESH_SECONDS, Pictures
 from fitness.settings import Settings
-from fitness.store import Store
+from fitness.store import MINUTE_MS, Store
 from fitness.users import Users
 from tests.support.fitness import PYTHONPATH
 from tests.support.hosted import PASSWORD
@@ -199,6 +199,26 @@ def test_a_goodbye_that_was_missed_is_heard_at_the_next_start(house: House, tmp_
         one.close()
     for guard in set(GUARDS) - before:
         guard.close()
+
+
+@pytest.mark.asvs("2.3.3")
+def test_coins_that_doorward_could_not_be_asked_to_add_are_added_once_it_can(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = httpx.post(f"{house.issuer}/api/users", json={"uid": "runner", "name": "Runner", "password": PASSWORD})
+    runner = made.json()["id"]
+    store, users = Store(told(house, tmp_path)["database"]), Users(house.issuer, house.key)
+    away = Users("http://localhost:9", house.key)
+    done = store.log_exercise(runner, "run", 25)
+    assert not pay(store, away, [done]), "nobody is there"
+    monkeypatch.setattr("fitness.store.now_ms", lambda: done.at + 2 * MINUTE_MS)
+    assert store.unpaid() == [done]
+    for _ in range(3):  # it is tried again, as when a process dies before it has noted that it paid
+        assert pay(store, users, [done])
+    assert (users.find(runner) or {})["coins"] == 25
+    assert store.unpaid() == []
+    for one in (store, users, away):
+        one.close()
 
 
 def test_files_that_no_note_needs_are_swept_away(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 // Which view is shown, and to whom. A view is a section of index.html and a module that fills it.
 
-import { door } from "./api.js";
+import { door, settings } from "./api.js";
 import { byId } from "./dom.js";
 import * as exercise from "./exercise.js";
 import * as leaderboard from "./leaderboard.js";
@@ -13,6 +13,7 @@ let user = null;
 
 byId("sign-in").addEventListener("click", () => leave());
 byId("sign-up").addEventListener("click", () => leave({ prompt: "create" }));
+byId("left-doorward").href = `${settings.issuer}/account/sessions`;
 byId("sign-out").addEventListener("click", () => door.signOut());
 addEventListener("hashchange", () => user && show(true));
 // Also when another tab signs out, or the session is ended at Doorward.
@@ -35,6 +36,7 @@ async function leave(how) {
 
 function changed(now) {
   const another = now?.id !== user?.id;
+  byId("left").hidden = !user || !!now;
   user = now;
   for (const id of ["tabs", "who"]) byId(id).hidden = !user;
   byId("name").textContent = user?.name ?? user?.uid ?? "";
