@@ -267,11 +267,11 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
   }
 
   const person = ({ sub, name: called = null, preferred_username: uid = null, ...claims }, proven) => ({
-    id: sub,
-    name: called,
-    uid,
     ...claims,
     ...proven,
+    id: sub, // last: an app's own fields may have any name
+    name: called,
+    uid,
   });
 
   function look() {

@@ -87,7 +87,6 @@ def brought(context: BrowserContext) -> str:
 # Signing in -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.asvs("10.1.1", "10.2.1")
 def test_somebody_signs_in_and_stays_so_when_the_page_is_loaded_again(
     page: Page, sites: TwoSites, tokens: list[int]
 ) -> None:
@@ -117,6 +116,7 @@ def test_they_come_back_to_where_they_were(page: Page, sites: TwoSites) -> None:
     assert page.url == f"{ORIGIN}/deep/down?page=2#part"
 
 
+@pytest.mark.asvs("14.3.3")
 def test_no_token_lies_where_a_script_could_take_it_away(page: Page, sites: TwoSites) -> None:
     sign_in(page)
     assert status(page, sites) == 200
@@ -187,6 +187,7 @@ def test_two_tabs_whose_token_ends_at_once_send_one_request(page: Page, sites: T
     assert tokens == [400, 200], "one request, and once more for the clock that was moved"
 
 
+@pytest.mark.asvs("14.3.1")
 def test_who_signs_out_in_one_tab_is_signed_out_in_the_others(page: Page, sites: TwoSites) -> None:
     sign_in(page)
     other = page.context.new_page()
@@ -393,3 +394,20 @@ def test_an_api_may_have_an_origin_of_its_own(page: Page, sites: TwoSites) -> No
     page.goto(f"{ORIGIN}/")
     says(page, HELLO)
     assert status(page, sites) == 200
+
+
+def test_a_field_of_the_apps_own_takes_nobodys_place(page: Page, sites: TwoSites) -> None:
+    """Custom fields are claims at the top level, and may be called `id`."""
+    sign_in(page)
+    sub = asked(page, sites, "return door.user();")["id"]
+    page.route(
+        f"{ISSUER}/oauth/userinfo",
+        lambda route: route.fulfill(
+            json={"sub": sub, "name": "Ada", "preferred_username": "ada", "id": "another", "uid": "bob"},
+            headers={"access-control-allow-origin": ORIGIN},
+        ),
+    )
+    page.reload()
+    says(page, HELLO)
+    user = asked(page, sites, "return door.user();")
+    assert (user["id"], user["uid"]) == (sub, "ada")

@@ -519,6 +519,8 @@ async def test_scripts_of_registered_pages_may_call_and_no_others(world: World) 
             for one in (preflight, answer):
                 assert one.headers.get("access-control-allow-origin") == (origin if known else None), (path, origin)
                 assert "access-control-allow-credentials" not in one.headers
+                shown = one.headers.get("access-control-expose-headers")
+                assert shown == ("WWW-Authenticate, DPoP-Nonce, Date" if known else None)
                 assert one.headers["vary"] == "Origin"
     for path in ("/oauth/authorize", "/oauth/introspect", "/oauth/revocations", "/api/users/me", "/sign-in"):
         for method in ("OPTIONS", "GET"):
