@@ -126,7 +126,7 @@ def create_app(settings: Settings) -> Flask:  # noqa: C901, PLR0915  one place t
     def get_picture(note_id: str) -> Response:
         name = there(there(store.note(doorward.user.sub, note_id)).picture)
         # Kept in no cache, where it would outlive the session on a computer that several people use.
-        return Response(pictures.read(name), headers={**headers_for(name), "Cache-Control": "no-store"})
+        return Response(there(pictures.read(name)), headers={**headers_for(name), "Cache-Control": "no-store"})
 
     @app.put("/notes/<note_id>/picture")
     @doorward.login_required

@@ -35,9 +35,12 @@ class Pictures:
             os.fsync(file.fileno())  # the note that names it is written after it is here
         return picture
 
-    def read(self, name: str) -> bytes:
-        """The content of a picture. Raises FileNotFoundError."""
-        return (self._folder / name).read_bytes()
+    def read(self, name: str) -> bytes | None:
+        """The content of a picture; None when it was replaced or deleted a moment ago."""
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def discard(self, names: Iterable[str | None]) -> None:
         """Delete files that no note needs any more."""
