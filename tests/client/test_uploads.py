@@ -21,6 +21,7 @@ from doorward_client.uploads import (
 
 KINDS = ["JPEG", "PNG", "WEBP"]
 RED = (255, 0, 0)
+END = b"\xff\xd9"  # of a JPEG
 SCRIPT = b"<script>alert(1)</script>"
 
 
@@ -184,6 +185,30 @@ def test_five_mebibytes_are_the_most() -> None:
 def test_pixels_are_counted_before_any_is_decoded(size: tuple[int, int]) -> None:
     with pytest.raises(TooLarge):
         accept_image(claiming(*size))
+
+
+def progressive() -> tuple[bytes, bytes]:
+    """A progressive JPEG without its end, and the last of the ten scans in it, which may come as often as one likes."""
+    sent = picture("JPEG", progressive=True)
+    return sent[:-2], sent[sent.rindex(b"\xff\xda") : -2]
+
+
+@pytest.mark.asvs("5.2.1")
+def test_the_rounds_over_a_progressive_picture_are_counted_before_any_is_made() -> None:
+    start, scan = progressive()
+    assert accept_image(start + 90 * scan + END).width == 8
+    with pytest.raises(TooLarge, match="100 scans"):
+        accept_image(start + 91 * scan + END)
+
+
+@pytest.mark.asvs("5.2.1")
+@pytest.mark.parametrize("bare", [b"\xff\x01", b"\xff\xd0", b"\xff\xd7"], ids=bytes.hex)
+def test_no_scan_hides_in_a_segment_that_decoders_do_not_see(bare: bytes) -> None:
+    """These have no length. Whoever reads one takes the FF DA that follows for it, and misses thousands of scans."""
+    start, scan = progressive()
+    hidden = (0xFFDA // len(scan) * scan).ljust(0xFFDA, b"\xff")
+    with pytest.raises(TooLarge, match="100 scans"):
+        accept_image(start + bare + hidden + END)
 
 
 def test_what_is_written_is_counted_too() -> None:

@@ -1,7 +1,7 @@
 """Pictures from strangers, made safe to keep and to serve: `accept_image` is all there is to call.
 
-What is kept is never what was sent: it is decoded and written anew, without metadata, under a name made here. Decoding
-takes up to a second for the largest pictures, so an asynchronous app calls it in a thread. Needs Pillow (the extra
+What is kept is never what was sent: it is decoded and written anew, without metadata, under a name made here. That may
+take a few seconds for the largest pictures, so an asynchronous app calls it in a thread. Needs Pillow (the extra
 `uploads`).
 """
 
@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 
 MiB = 1 << 20
 QUALITY = 88
+MAX_SCANS = 100  # of a JPEG: each goes over all of the picture, and takes the sender a few bytes; cameras write ten
 Kind = Literal["JPEG", "PNG", "WEBP"]
 _MEDIA = {"JPEG": ("image/jpeg", "jpg"), "PNG": ("image/png", "png"), "WEBP": ("image/webp", "webp")}
 _NAME = re.compile(r"[0-9a-f]{32}\.(?:jpg|png|webp)")
@@ -31,7 +32,7 @@ class UploadRefused(ValueError):  # noqa: N818  named for what happened
 
 
 class TooLarge(UploadRefused):
-    """Too many bytes, or too many pixels."""
+    """Too many bytes, too many pixels, or too many rounds over them."""
 
     status = 413
 
@@ -138,8 +139,11 @@ def _end_of_png(content: bytes) -> int:
 
 
 def _end_of_jpeg(content: bytes) -> int:
-    """Where the end marker stands (ITU-T T.81 annex B): segments say how long they are, image data does not."""
-    at = 2
+    """Where the end marker stands (ITU-T T.81 annex B): segments say how long they are, image data does not.
+
+    Raises TooLarge for more scans than any camera writes.
+    """
+    at, scans = 2, 0
     while at + 4 <= len(content) and content[at] == 0xFF:  # noqa: PLR2004  every marker begins so
         marker = content[at + 1]
         if marker == 0xD9:  # noqa: PLR2004  EOI
@@ -147,8 +151,14 @@ def _end_of_jpeg(content: bytes) -> int:
         if marker == 0xFF:  # noqa: PLR2004  filling
             at += 1
             continue
+        if marker in _BARE:
+            at += 2
+            continue
         at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
         if marker == 0xDA:  # noqa: PLR2004  SOS: compressed data, in which FF is followed by 00 or a restart marker
+            scans += 1
+            if scans > MAX_SCANS:
+                raise TooLarge(f"The picture has more than {MAX_SCANS} scans")
             found = _MARKER.search(content, at)
             at = len(content) if found is None else found.start()
     if content[at : at + 2] == b"\xff\xd9":
@@ -156,6 +166,7 @@ def _end_of_jpeg(content: bytes) -> int:
     raise NotAPicture("The picture is cut off")
 
 
+_BARE = {0x01, *range(0xD0, 0xD8)}  # TEM and RST: markers that no length follows
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
