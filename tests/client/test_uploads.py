@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from typing import Any
@@ -209,6 +211,28 @@ def test_no_scan_hides_in_a_segment_that_decoders_do_not_see(bare: bytes) -> Non
     hidden = (0xFFDA // len(scan) * scan).ljust(0xFFDA, b"\xff")
     with pytest.raises(TooLarge, match="100 scans"):
         accept_image(start + bare + hidden + END)
+
+
+PEAKS = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from doorward_client.uploads import accept_image
+
+content = sys.stdin.buffer.read()
+for times in (1, 6):
+    with ThreadPoolExecutor(times) as pool:
+        list(pool.map(accept_image, [content] * times))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.asvs("5.2.6")
+def test_many_pictures_at_once_take_hardly_more_memory_than_one() -> None:
+    sent = picture("WEBP", size=(2000, 2000), mode="RGBA", lossless=True)
+    assert len(sent) < 1000
+    done = subprocess.run([sys.executable, "-c", PEAKS], input=sent, capture_output=True, check=True)
+    one, many = (int(line) for line in done.stdout.split())
+    assert many < one * 2.5  # a little more, for what the allocator keeps
 
 
 def test_what_is_written_is_counted_too() -> None:

@@ -1,15 +1,17 @@
 """Pictures from strangers, made safe to keep and to serve: `accept_image` is all there is to call.
 
 What is kept is never what was sent: it is decoded and written anew, without metadata, under a name made here. That may
-take a few seconds for the largest pictures, so an asynchronous app calls it in a thread. Needs Pillow (the extra
-`uploads`).
+take a few seconds and 500 MB for the largest pictures, so a process makes one at a time while the others wait, and an
+asynchronous app calls it in a thread. Needs Pillow (the extra `uploads`).
 """
 
 import io
 import re
 import secrets
+import threading
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +22,9 @@ QUALITY = 88
 MAX_SCANS = 100  # of a JPEG: each goes over all of the picture, and takes the sender a few bytes; cameras write ten
 Kind = Literal["JPEG", "PNG", "WEBP"]
 _MEDIA = {"JPEG": ("image/jpeg", "jpg"), "PNG": ("image/png", "png"), "WEBP": ("image/webp", "webp")}
+# 45 KiB of WebP can take 500 MB, which is bearable once in a process. The thread is one of its own because allocators
+# keep some of that for every thread that ever had it.
+_ONE_AT_A_TIME = threading.Lock()
 _NAME = re.compile(r"[0-9a-f]{32}\.(?:jpg|png|webp)")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _PNG_MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGBA", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}
@@ -81,9 +86,8 @@ def accept_image(content: bytes, *, limits: Limits = USUAL, quota: Callable[[int
     if len(content) > limits.max_bytes:
         raise TooLarge(f"The picture has more than {limits.max_bytes // MiB} MiB")
     kind = _kind(content)
-    with _decoded(content, kind, limits) as picture:
-        written = _written(picture, kind)
-        width, height = picture.size
+    with _ONE_AT_A_TIME, ThreadPoolExecutor(1) as thread:
+        written, (width, height) = thread.submit(_anew, content, kind, limits).result()
     if len(written) > limits.max_bytes:
         raise TooLarge(f"The picture has more than {limits.max_bytes // MiB} MiB")
     if quota is not None and not quota(len(written)):
@@ -170,6 +174,11 @@ _BARE = {0x01, *range(0xD0, 0xD8)}  # TEM and RST: markers that no length follow
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
+def _anew(content: bytes, kind: Kind, limits: Limits) -> tuple[bytes, tuple[int, int]]:
+    picture = _decoded(content, kind, limits)
+    return _written(picture, kind), picture.size
+
+
 def _decoded(content: bytes, kind: Kind, limits: Limits) -> Image.Image:
     """Decode with the one decoder that is meant, and turn upright."""
     try:
@@ -181,7 +190,7 @@ def _decoded(content: bytes, kind: Kind, limits: Limits) -> Image.Image:
             ImageOps.exif_transpose(picture, in_place=True)
             if limits.max_side is not None:
                 picture.thumbnail((limits.max_side, limits.max_side))
-            return picture
+            return picture.copy()  # the decoder of a WebP keeps two more of it for as long as it lives
     except UploadRefused:
         raise
     except Image.DecompressionBombError as error:
