@@ -54,6 +54,23 @@ def test_every_usual_png_can_be_read(mode: str) -> None:
     assert accept_image(picture("PNG", mode=mode)).width == 8
 
 
+def test_grey_of_sixteen_bits_stays_as_grey_as_it_was() -> None:
+    file = io.BytesIO()
+    Image.new("I;16", (8, 6), 30_000).save(file, "PNG")
+    assert opened(accept_image(file.getvalue()).content).getpixel((0, 0)) == 30_000 // 256
+
+
+def test_of_the_two_pictures_that_phones_put_into_one_file_the_first_is_kept() -> None:
+    file = io.BytesIO()
+    first, second = (Image.new("L", (8, 6), grey) for grey in (10, 250))
+    first.save(file, "MPO", save_all=True, append_images=[second])
+    sent = file.getvalue()
+    kept = opened(accept_image(sent).content)
+    assert (kept.format, kept.getpixel((0, 0))) == ("JPEG", 10)
+    with pytest.raises(NotAPicture, match="more in the file"):
+        accept_image(sent + SCRIPT)
+
+
 def test_a_jpeg_for_print_becomes_one_for_screens() -> None:
     assert opened(accept_image(picture("JPEG", mode="CMYK")).content).mode == "RGB"
 

@@ -121,6 +121,8 @@ def _kind(content: bytes) -> Kind:
         kind, end = "PNG", _end_of_png(content)
     elif content.startswith(_JPEG):
         kind, end = "JPEG", _end_of_jpeg(content)
+        while content.startswith(_JPEG, end):  # phones append a preview, or what makes it brighter; the first is kept
+            end = _end_of_jpeg(content, end)
     elif content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         size = int.from_bytes(content[4:8], "little")
         kind, end = "WEBP", 8 + size + size % 2
@@ -142,12 +144,12 @@ def _end_of_png(content: bytes) -> int:
     raise NotAPicture("The picture is cut off")
 
 
-def _end_of_jpeg(content: bytes) -> int:
+def _end_of_jpeg(content: bytes, start: int = 0) -> int:
     """Where the end marker stands (ITU-T T.81 annex B): segments say how long they are, image data does not.
 
     Raises TooLarge for more scans than any camera writes.
     """
-    at, scans = 2, 0
+    at, scans = start + 2, 0
     while at + 4 <= len(content) and content[at] == 0xFF:  # noqa: PLR2004  every marker begins so
         marker = content[at + 1]
         if marker == 0xD9:  # noqa: PLR2004  EOI
@@ -210,6 +212,8 @@ def _written(picture: Image.Image, kind: Kind) -> bytes:
         mode = "L" if picture.mode == "L" else "RGB"
     elif kind == "PNG":
         mode = _PNG_MODES.get(picture.mode, "L")
+        if picture.mode == "I;16":  # `convert` would cut off at 255
+            picture = picture.point(lambda value: value / 256, "L")
     else:
         mode = "RGBA" if picture.mode == "RGBA" else "RGB"
     if "transparency" in picture.info and kind != "JPEG":
