@@ -346,7 +346,8 @@ def test_refused_tokens_are_not_kept(guard: Asked, doorward_issuer: Issuer, clai
     [{"issuer": "http://id.example"}, {"issuer": "https://id.example/"}, {"issuer": "https://u:p@id.example"},
      {"issuer": "https://id.example?x"}, {"issuer": "ftp://127.0.0.1"}, {"issuer": ""}, {"client_id": ""},
      {"client_secret": None}, {"app_url": "http://app.example"}, {"app_url": "https://app.example/path"},
-     {"require_dpop": True, "app_url": None}],
+     {"require_dpop": True, "app_url": None}, {"revocation": "introspect"}, {"revocation": "Feed"},
+     {"revocation": "none"}, {"revocation": ""}],
 )  # fmt: skip
 def test_settings_that_cannot_be_safe_are_refused(wrong: dict[str, Any]) -> None:
     right: dict[str, Any] = {"issuer": "https://id.example", "client_id": "a", "client_secret": "s"}

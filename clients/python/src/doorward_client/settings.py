@@ -4,7 +4,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 Revocation = Literal["feed", "introspection", "expiry"]
@@ -49,6 +49,8 @@ class Settings:
             _insist_on_safe("app_url", self.app_url)
             if urlsplit(self.app_url).path:
                 raise ValueError("app_url: scheme, host and port alone")
+        if self.revocation not in get_args(Revocation):  # from a file, perhaps, that no type checker has seen
+            raise ValueError(f"revocation: {self.revocation!r} is none of {', '.join(get_args(Revocation))}")
         if self.revocation != "expiry" and not self.client_secret:
             raise ValueError(f"client_secret: revocation={self.revocation!r} needs one")
         if self.require_dpop and self.app_url is None:
