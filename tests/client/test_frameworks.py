@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
@@ -316,6 +317,33 @@ def test_a_change_needs_the_csrf_token(served: App, doorward_issuer: Issuer, ada
     assert browser.ask("/me", "POST", {"x-csrf-token": right, "origin": served.url}).json()["sub"] == ada.sub
     by_form = browser.ask("/me", "POST", csrf_token=right)
     assert by_form.status_code == (200 if served.framework in READS_FORMS else 403)
+
+
+def begun(served: App, path: str, cookie: str, origin: str) -> int:
+    """The status that answers a form of which nothing but the headers has come."""
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"Host: {urlsplit(served.url).netloc}",
+        f"Origin: {origin}",
+        f"Cookie: doorward-session={cookie}",
+        "Content-Type: multipart/form-data; boundary=x",
+        "Content-Length: 300000000",
+    ]
+    with socket.create_connection(("127.0.0.1", urlsplit(served.url).port or 0), 5) as sent:
+        sent.sendall("\r\n".join([*lines, "", "--x\r\n"]).encode())
+        return int(sent.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.asvs("3.5.1")
+def test_forms_of_strangers_and_of_other_sites_are_not_read(served: App, doorward_issuer: Issuer, ada: User) -> None:
+    doorward_issuer.signed_in = ada
+    browser = served.browser()
+    browser.sign_in()
+    mine = browser.cookies["doorward-session"]
+    assert begun(served, "/me", "A" * 43, served.url) == 401
+    assert begun(served, "/auth/sign-out", "A" * 43, served.url) == 303
+    assert begun(served, "/me", mine, "https://evil.example") == 403
+    assert begun(served, "/auth/sign-out", mine, "https://evil.example") == 403
 
 
 @pytest.mark.asvs("7.4.1")

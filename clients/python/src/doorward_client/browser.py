@@ -86,13 +86,23 @@ class Browser:
 
     def load(self, request: Request) -> tuple[str, Session]:
         """The cookie and the session of a request. Raises NotSignedIn, and ForgedRequest before anything is done."""
-        cookie = self.cookie(request)
-        session = None if cookie is None else self.sessions.load(cookie, self.clock.now())
-        if cookie is None or session is None:
-            raise NotSignedIn("sign in")
+        found = self._found(request)
         if request.changes:
             self._insist_on_own_page(request)
-        return cookie, session
+            if request.method != WEBSOCKET:  # to which a script cannot add a header
+                self._insist_on_token(request)
+        return found
+
+    def awaits_form(self, request: Request) -> bool:
+        """Whether a field of the form is all that is still to be seen. Only then is it read: forms can be large."""
+        if not request.changes or request.header("x-csrf-token") is not None:
+            return False
+        try:
+            self._found(request)
+            self._insist_on_own_page(request)
+        except (NotSignedIn, ForgedRequest):
+            return False
+        return True
 
     def current(self, cookie: str, session: Session) -> Flow[Session]:
         """The session with an access token that still lives for a while. Raises NotSignedIn and Unavailable."""
@@ -146,18 +156,23 @@ class Browser:
         self.sessions.save(cookie, new, self.clock.now())
         return new
 
+    def _found(self, request: Request) -> tuple[str, Session]:
+        cookie = self.cookie(request)
+        session = None if cookie is None else self.sessions.load(cookie, self.clock.now())
+        if cookie is None or session is None:
+            raise NotSignedIn("sign in")
+        return cookie, session
+
     def _insist_on_own_page(self, request: Request) -> None:
-        origin = request.header("origin")
-        if (
-            request.method == WEBSOCKET
-        ):  # a script cannot add headers to it, but browsers always say where it comes from
-            if origin != self.settings.app_url:
-                raise ForgedRequest("the request comes from another site")
-            return
-        if origin is not None and origin != self.settings.app_url:
+        origin, own = request.header("origin"), self.settings.app_url
+        if request.method == WEBSOCKET:  # browsers always say where that comes from
+            foreign = origin != own
+        else:
+            foreign = origin not in {own, None} or request.header("sec-fetch-site") not in {None, "same-origin", "none"}
+        if foreign:
             raise ForgedRequest("the request comes from another site")
-        if request.header("sec-fetch-site") not in {None, "same-origin", "none"}:
-            raise ForgedRequest("the request comes from another site")
+
+    def _insist_on_token(self, request: Request) -> None:
         token = request.header("x-csrf-token") or request.form() or ""
         if not hmac.compare_digest(token.encode(), self.csrf_token(request).encode()):
             raise ForgedRequest("the CSRF token is missing or wrong")

@@ -98,7 +98,7 @@ class Doorward:
         known: Principal | None = connection.scope.get("doorward.user")
         if known is None:
             plain = request_of(connection.scope)
-            if plain.changes and isinstance(connection, StarletteRequest):
+            if isinstance(connection, StarletteRequest):
                 plain = await self._with_form(plain, connection)
             known = connection.scope["doorward.user"] = await self.guard.identify(plain)
         return self.guard.core.allow(known, requirement)
@@ -106,9 +106,9 @@ class Doorward:
     async def _with_form(self, plain: Request, request: StarletteRequest) -> Request:
         """With the field of a form, where it may be needed; reading it here, the app can read it again."""
         browser = self.guard.core.browser
-        by_cookie = browser is not None and plain.header("authorization") is None and browser.cookie(plain) is not None
+        by_token = plain.header("authorization") is not None or plain.header("x-api-key") is not None
         is_form = (plain.header("content-type") or "").startswith(_FORMS)
-        if not by_cookie or not is_form or plain.header("x-csrf-token") is not None:
+        if browser is None or by_token or not is_form or not browser.awaits_form(plain):
             return plain
         token: object = None
         with suppress(HTTPException):  # no form after all: the app will say so
@@ -117,9 +117,7 @@ class Doorward:
         return Request(plain.method, plain.path, plain.header, plain.query, lambda: field)
 
     async def _route(self, request: StarletteRequest) -> Response:
-        plain = request_of(request.scope)
-        if plain.changes:
-            plain = await self._with_form(plain, request)
+        plain = await self._with_form(request_of(request.scope), request)
         return _response(await self.guard.route(plain) or Reply(404))
 
     async def _refuse(self, request: StarletteRequest, refused: Exception) -> Response:
