@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+from doorward_client.api_keys import PREFIX, is_api_key
 from doorward_client.browser import Browser
 from doorward_client.clock import Clock
 from doorward_client.dpop import Proofs, ProofsInMemory, SeenProofs
@@ -25,8 +26,6 @@ from doorward_client.revocations import Revocations
 from doorward_client.sessions import SessionStore
 from doorward_client.settings import Settings
 from doorward_client.tokens import Seen, Tokens
-
-API_KEY = "dw_"
 
 
 @dataclass
@@ -92,7 +91,7 @@ class Core:
             return (yield from self._session(request))
         scheme, _, token = authorization.partition(" ")
         match scheme.lower():
-            case "bearer" if token.startswith(API_KEY):
+            case "bearer" if token.startswith(PREFIX):
                 return (yield from self.api_key(token))
             case "bearer":
                 return (yield from self.bearer(token))
@@ -126,7 +125,7 @@ class Core:
 
     def api_key(self, key: str) -> Flow[Principal]:
         """Ask the issuer about an API key. Raises InvalidToken and Unavailable."""
-        if not key.startswith(API_KEY) or self.settings.require_dpop:
+        if not is_api_key(key) or self.settings.require_dpop:
             raise InvalidToken("no API key that is taken here")
         said = yield from self.introspection.ask(key)
         if "networks" in said:  # where a request came from is what no app can tell for certain that has a proxy

@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from doorward_client.api_keys import DIGITS, LENGTH, with_checksum
 from doorward_client.testing.clock import MovableClock
 
 TOKEN_SECONDS = 600
@@ -172,7 +173,7 @@ class Issuer:
 
     def api_key(self, user: User, scope: str) -> str:
         """An API key of somebody's."""
-        key = f"dw_{secrets.token_urlsafe(32)}"
+        key = with_checksum("".join(secrets.choice(DIGITS) for _ in range(LENGTH)))
         self.api_keys[key] = {"active": True, "sub": user.sub, "client_id": "apikey:1", "scope": scope}
         return key
 
