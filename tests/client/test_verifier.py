@@ -12,8 +12,9 @@ from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, RSAKey
 
 from doorward_client import InvalidToken, Settings, Unavailable
+from doorward_client.flows import Call, Exclusive, Flow
 from doorward_client.jws import encode
-from doorward_client.provider import VerificationKey
+from doorward_client.provider import Provider, VerificationKey
 from doorward_client.testing import Issuer, MovableClock, User
 from doorward_client.testing.issuer import Client, algorithm, public, sign
 from tests.support.client_calls import Asked, guarding
@@ -290,12 +291,38 @@ def test_a_key_that_is_published_no_more_is_believed_no_more(
         refuse(guard, long)  # though it was verified before
 
 
-def test_keys_that_cannot_be_had_are_no_reason_to_believe(guard: Asked, doorward_issuer: Issuer, good: str) -> None:
-    doorward_issuer.broken.add("/.well-known/jwks.json")
+@pytest.mark.parametrize("kind", ["threads", "tasks"])
+def test_keys_that_cannot_be_had_are_no_reason_to_believe_and_not_asked_for_again_at_once(
+    settings: Settings, doorward_issuer: Issuer, good: str, doorward_clock: MovableClock, kind: str
+) -> None:
+    with guarding(kind, settings, doorward_clock.as_clock()) as guard:
+        doorward_issuer.broken.add("/.well-known/jwks.json")
+        for _ in range(10):
+            with pytest.raises(Unavailable):
+                guard.verify(good)
+        assert keys_read(doorward_issuer) == 1
+        doorward_issuer.broken.clear()
+        doorward_clock.advance(5)
+        assert guard.verify(good).sub
+
+
+def test_the_five_seconds_begin_when_an_attempt_has_ended_however_long_it_took(doorward_clock: MovableClock) -> None:
+    provider = Provider("https://id.example", doorward_clock.as_clock())
+
+    def attempt() -> Flow[None]:
+        step = provider.find("k").send(None)
+        assert isinstance(step, Exclusive)
+        return step.flow()
+
+    first = attempt()
+    assert isinstance(first.send(None), Call)
+    doorward_clock.advance(5)
+    with pytest.raises(Unavailable, match="no answer"):
+        first.throw(Unavailable("no answer"))
     with pytest.raises(Unavailable):
-        guard.verify(good)
-    doorward_issuer.broken.clear()
-    assert guard.verify(good).sub
+        attempt().send(None)
+    doorward_clock.advance(5)
+    assert isinstance(attempt().send(None), Call)
 
 
 @pytest.mark.asvs("11.2.3")

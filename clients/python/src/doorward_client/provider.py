@@ -125,9 +125,10 @@ class Provider:
         now = self.clock.monotonic()
         if self.known(kid) is not None:
             return  # somebody else has just read it
-        if self._read_at is not None and self._tried_at is not None and now - self._tried_at < RETRY_SECONDS:
+        if self._tried_at is not None and now - self._tried_at < RETRY_SECONDS:
+            if self._read_at is None:
+                raise Unavailable("the issuer's keys could not be had a moment ago")
             return
-        self._tried_at = now
         try:
             metadata = yield from self.metadata()
             before, self._keys = self._keys, _keys((yield from read_json(Call("GET", metadata.jwks_uri))))
@@ -139,6 +140,8 @@ class Provider:
                 raise
         else:
             self._read_at = now
+        finally:
+            self._tried_at = self.clock.monotonic()  # now, as those who waited meanwhile would each try as long again
 
     def _age(self) -> float:
         return float("inf") if self._read_at is None else self.clock.monotonic() - self._read_at
