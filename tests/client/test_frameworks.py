@@ -5,12 +5,16 @@ import json
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import flask
 import httpx
 import pytest
 from joserfc.jwk import ECKey
 
+import doorward_client.flask
+from doorward_client import Requirement
 from doorward_client.testing import Issuer, MovableClock, User
 from doorward_client.testing.issuer import Client, Kind
 from tests.support.client_apps import FRAMEWORKS, READS_FORMS, listening, serving
@@ -73,19 +77,24 @@ class App:
         return Browser(self.url)
 
 
+def settings_for(issuer: Issuer, clock: MovableClock, url: str) -> dict[str, Any]:
+    """What an app is told that is registered as `web`."""
+    client = issuer.client("web", app_url=url)
+    return {
+        "issuer": issuer.url,
+        "client_id": client.client_id,
+        "client_secret": client.secret,
+        "app_url": url,
+        "clock": clock.as_clock(real_monotonic=True),
+    }
+
+
 @pytest.fixture(params=FRAMEWORKS)
 def served(request: pytest.FixtureRequest, doorward_issuer: Issuer, doorward_clock: MovableClock) -> Iterator[App]:
     with listening() as (listener, url):
-        client = doorward_issuer.client("web", app_url=url)
-        given = {
-            "issuer": doorward_issuer.url,
-            "client_id": client.client_id,
-            "client_secret": client.secret,
-            "app_url": url,
-            "clock": doorward_clock.as_clock(real_monotonic=True),
-        }
+        given = settings_for(doorward_issuer, doorward_clock, url)
         with serving(request.param, listener, given):
-            yield App(url, client, request.param)
+            yield App(url, doorward_issuer.clients["web"], request.param)
 
 
 # Tokens --------------------------------------------------------------------------------------------------------------
@@ -176,6 +185,49 @@ def test_a_bound_token_counts_only_with_a_proof_of_its_key(
     again = served.get("/me", authorization=f"DPoP {token}", dpop=mine)
     assert again.status_code == 401
     assert again.headers["www-authenticate"].startswith('DPoP error="invalid_dpop_proof"')
+
+
+@pytest.mark.parametrize("framework", ["asgi", "wsgi"])
+def test_a_proof_is_looked_at_once_however_often_an_app_asks_who_it_is(
+    framework: str, doorward_issuer: Issuer, doorward_clock: MovableClock, ada: User
+) -> None:
+    key = ECKey.generate_key("P-256", private=True)
+    with listening() as (listener, url):
+        given = settings_for(doorward_issuer, doorward_clock, url)
+        with serving(framework, listener, {**given, "protect": Requirement.of()}):
+            token = doorward_issuer.access_token(ada, doorward_issuer.clients["web"], cnf={"jkt": key.thumbprint()})
+            headers = {
+                "authorization": f"DPoP {token}",
+                "dpop": proof(key, doorward_clock, token, url=f"{url}/me"),
+            }
+            assert HTTP.get(f"{url}/me", headers=headers).json()["sub"] == ada.sub
+            assert HTTP.get(f"{url}/me", headers=headers).status_code == 401
+
+
+def test_who_somebody_is_is_forgotten_with_the_request_and_known_to_one_guard_alone(
+    doorward_issuer: Issuer, doorward_clock: MovableClock, ada: User
+) -> None:
+    given = settings_for(doorward_issuer, doorward_clock, "http://127.0.0.1:9")
+    token = doorward_issuer.access_token(ada, doorward_issuer.clients["web"])
+    app = flask.Flask("app")
+    doorward = doorward_client.flask.Doorward(app, **given)
+    other = doorward_client.flask.Doorward(**given, audience="https://other.example")
+
+    @app.get("/me")
+    @doorward.login_required
+    def me() -> str:
+        return doorward.user.sub
+
+    @app.get("/both")
+    @doorward.login_required
+    def both() -> str:
+        return other.user.sub
+
+    with doorward.guard, other.guard, app.app_context():  # as in a shell, or around a test
+        browser, bearer = app.test_client(), {"authorization": f"Bearer {token}"}
+        assert browser.get("/me", headers=bearer).text == ada.sub
+        assert browser.get("/me").status_code == 401
+        assert browser.get("/both", headers=bearer).status_code == 401
 
 
 def test_an_api_key_is_asked_about(served: App, doorward_issuer: Issuer, ada: User) -> None:

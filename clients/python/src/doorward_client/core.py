@@ -43,6 +43,7 @@ class Core:
 
     def __post_init__(self) -> None:
         """Settle what every request asks."""
+        self._kept_as = f"doorward.user.{id(self):x}"  # an app may have two guards, for two audiences
         self._quick = self.settings.revocation != "introspection" and not self.settings.require_dpop
 
     @classmethod
@@ -68,6 +69,9 @@ class Core:
 
     def quick(self, request: Request) -> Principal | None:
         """Who sent the request, if that can be told at once; it can for nearly all. Raises InvalidToken."""
+        known: Principal | None = request.kept.get(self._kept_as)
+        if known is not None:
+            return known
         authorization = request.header("authorization")
         if authorization is None or not self._quick or not authorization.startswith("Bearer "):
             return None
@@ -81,7 +85,11 @@ class Core:
         return None if entry is None or entry.jkt is not None else entry.principal
 
     def identify(self, request: Request) -> Flow[Principal]:
-        """Who sent the request. Raises Refused of one kind or another."""
+        """Who sent the request, which `quick` tells from then on: a DPoP proof counts only once. Raises Refused."""
+        found = request.kept[self._kept_as] = yield from self._identify(request)
+        return found
+
+    def _identify(self, request: Request) -> Flow[Principal]:
         authorization, key = request.header("authorization"), request.header("x-api-key")
         if authorization is not None and key is not None:
             raise InvalidRequest("two ways to authenticate")

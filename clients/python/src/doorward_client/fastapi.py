@@ -12,6 +12,7 @@ return {"sub": user.sub}
 
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
@@ -94,14 +95,10 @@ class Doorward:
         return None if token is None else self.guard.core.quick_bearer(token)
 
     async def _identify(self, connection: HTTPConnection, requirement: Requirement) -> Principal:
-        """Identify once in a request, however many dependencies ask: a DPoP proof counts only once."""
-        known: Principal | None = connection.scope.get("doorward.user")
-        if known is None:
-            plain = request_of(connection.scope)
-            if isinstance(connection, StarletteRequest):
-                plain = await self._with_form(plain, connection)
-            known = connection.scope["doorward.user"] = await self.guard.identify(plain)
-        return self.guard.core.allow(known, requirement)
+        plain = request_of(connection.scope)
+        if isinstance(connection, StarletteRequest):
+            plain = await self._with_form(plain, connection)
+        return await self.guard.identify(plain, requirement)
 
     async def _with_form(self, plain: Request, request: StarletteRequest) -> Request:
         """With the field of a form, where it may be needed; reading it here, the app can read it again."""
@@ -114,7 +111,7 @@ class Doorward:
         with suppress(HTTPException):  # no form after all: the app will say so
             token = (await request.form()).get("csrf_token")
         field = token if isinstance(token, str) else None
-        return Request(plain.method, plain.path, plain.header, plain.query, lambda: field)
+        return replace(plain, form=lambda: field)
 
     async def _route(self, request: StarletteRequest) -> Response:
         plain = await self._with_form(request_of(request.scope), request)
