@@ -415,6 +415,35 @@ def test_signing_out_ends_the_session_here_and_at_the_issuer(served: App, doorwa
     assert [end["kind"] for end in doorward_issuer.ended] == ["family"]
 
 
+@pytest.mark.asvs("3.5.1")
+def test_a_form_of_another_site_that_comes_without_the_cookie_does_not_take_it_away(served: App) -> None:
+    elsewhere = served.browser().ask("/auth/sign-out", "POST", {"origin": "https://evil.example"})
+    assert elsewhere.status_code == 303
+    assert "set-cookie" not in elsewhere.headers
+    stale = served.browser()
+    stale.cookies["doorward-session"] = "A" * 43
+    stale.ask("/auth/sign-out", "POST")
+    assert stale.cookies == {}
+
+
+@pytest.mark.parametrize("length", [2000, 2001, 6000])
+def test_no_page_to_come_back_to_is_too_long_for_signing_in(
+    served: App, doorward_issuer: Issuer, ada: User, length: int
+) -> None:
+    doorward_issuer.signed_in = ada
+    where = "/me?".ljust(length, "x")
+    browser = served.browser()
+    asked = httpx.QueryParams(next=where, acr_values="é" * 200)
+    sent = ""
+    for _ in range(8):
+        answer = browser.ask(f"/auth/sign-in?{asked}")
+        assert all(len(line) < 4096 for line in answer.headers.get_list("set-cookie"))
+        assert sum(map(len, browser.cookies.values())) < 8000
+        sent = answer.headers["location"]
+    back = browser.ask(sent).headers["location"]
+    assert browser.ask(back).headers["location"] == (where if length == 2000 else "/")
+
+
 def test_a_session_outlives_its_access_token(
     served: App, doorward_issuer: Issuer, ada: User, doorward_clock: MovableClock
 ) -> None:

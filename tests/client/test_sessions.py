@@ -1,11 +1,13 @@
 """Sessions of browsers at an app: where they are kept, and how they are refreshed however many tabs ask."""
 
 import hashlib
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from doorward_client import (
     Settings,
     Unavailable,
 )
+from doorward_client.flows import Answer, Call, Exclusive, Flow
 from doorward_client.request import Headers
 from doorward_client.sessions import Session, Sessions
 from doorward_client.testing import Issuer, MovableClock, User
@@ -175,6 +178,47 @@ def test_while_nothing_can_be_refreshed_the_old_token_is_used_to_its_end(
         guard.identify(visit(cookie))
     doorward_issuer.broken.clear()
     assert guard.identify(visit(cookie)).sub == ada.sub
+
+
+def under_way(flow: Flow[Any]) -> tuple[str, Flow[Any]]:
+    """What a flow does while nobody else does the same, and the name of that."""
+    step = flow.send(None)
+    assert isinstance(step, Exclusive)
+    return step.name, step.flow()
+
+
+@pytest.mark.asvs("7.4.1")
+def test_a_refresh_that_is_under_way_does_not_bring_back_who_has_signed_out(guard: Asked, cookie: str) -> None:
+    browser = guard.core.browser
+    assert browser is not None
+    session = browser.sessions.load(cookie, 0)
+    assert session is not None
+    headers = {"cookie": f"doorward-session={cookie}", "x-csrf-token": browser.csrf_token(visit(cookie))}
+    guard.verify(session.access_token)
+    renewing, refresh = under_way(browser.refresh(cookie, session))
+    assert isinstance(refresh.send(None), Call)
+    ending, end = under_way(browser.sign_out(Request("POST", "/auth/sign-out", Headers(headers))))
+    assert renewing == ending, "in one process they wait for each other"
+    with pytest.raises(StopIteration):
+        end.send(None)
+    renewed = {"access_token": session.access_token, "token_type": "Bearer"}
+    with pytest.raises(NotSignedIn):
+        refresh.send(Answer(200, json.dumps(renewed).encode()))
+    assert browser.sessions.load(cookie, 0) is None
+
+
+def test_a_session_ends_when_its_refresh_is_refused_at_the_second_attempt(guard: Asked, cookie: str) -> None:
+    browser = guard.core.browser
+    assert browser is not None
+    session = browser.sessions.load(cookie, 0)
+    assert session is not None
+    guard.verify(session.access_token)
+    _, refresh = under_way(browser.refresh(cookie, session))
+    assert isinstance(refresh.send(None), Call)
+    assert isinstance(refresh.throw(Unavailable("the answer was lost")), Call)
+    with pytest.raises(NotSignedIn):
+        refresh.send(Answer(400, b'{"error": "invalid_grant"}'))
+    assert browser.sessions.load(cookie, 0) is None
 
 
 @pytest.mark.asvs("10.4.5")
