@@ -374,10 +374,18 @@ def test_refused_tokens_are_not_kept(guard: Asked, doorward_issuer: Issuer, clai
      {"issuer": "https://id.example?x"}, {"issuer": "ftp://127.0.0.1"}, {"issuer": ""}, {"client_id": ""},
      {"client_secret": None}, {"app_url": "http://app.example"}, {"app_url": "https://app.example/path"},
      {"require_dpop": True, "app_url": None}, {"revocation": "introspect"}, {"revocation": "Feed"},
-     {"revocation": "none"}, {"revocation": ""}],
+     {"revocation": "none"}, {"revocation": ""}, {"app_url": "https://App.example"},
+     {"app_url": "https://app.example:443"}, {"app_url": "http://localhost:80"}, {"app_url": "https://app.example:"},
+     {"app_url": "https://app.example:70000"}, {"app_url": "https://bücher.example"}, {"prefix": ""}, {"prefix": "/"},
+     {"prefix": "auth"}, {"prefix": "/auth/"}, {"prefix": "//auth"}, {"prefix": "/a b"}, {"prefix": "/auth?"},
+     {"after_sign_out": "//evil.example"}, {"after_sign_out": "/\\evil.example"}, {"after_sign_out": "bye"},
+     {"after_sign_out": "http://evil.example"}, {"after_sign_out": "javascript:1"}, {"after_sign_out": "/\r\nx: y"}],
+    ids=str,
 )  # fmt: skip
 def test_settings_that_cannot_be_safe_are_refused(wrong: dict[str, Any]) -> None:
     right: dict[str, Any] = {"issuer": "https://id.example", "client_id": "a", "client_secret": "s"}
-    Settings(**right)
+    for url in ("https://app.example", "https://app.example:8443", "http://localhost:5001", "http://[::1]:5001"):
+        Settings(**right, app_url=url, prefix="/sign/in", after_sign_out="/bye?from=app")
+    Settings(**right, after_sign_out="https://www.example/bye")
     with pytest.raises(ValueError, match=next(iter(wrong))[:5]):
         Settings(**{**right, **wrong})

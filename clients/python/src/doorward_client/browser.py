@@ -24,7 +24,7 @@ from doorward_client.provider import Provider, json_of
 from doorward_client.request import WEBSOCKET, Reply, Request
 from doorward_client.seal import derive, seal, unseal
 from doorward_client.sessions import Session, Sessions, SessionStore
-from doorward_client.settings import Settings
+from doorward_client.settings import Settings, is_local
 from doorward_client.tokens import SKEW_SECONDS, Seen, Tokens
 
 SESSION_SECONDS = 30 * 86_400  # at the latest; the issuer ends it earlier by refusing to refresh
@@ -34,7 +34,6 @@ MAX_SIGN_INS = 4  # begun at once in one browser, before its cookies grow too la
 MAX_COOKIE_LENGTH = 4096
 MAX_PATH_LENGTH = 2000
 _CODE = re.compile(r"[a-z_]{1,64}")
-_LOCAL = re.compile(r"/(?![/\\])[\x21\x23-\x5b\x5d-\x7e]*")
 _ACR_VALUES = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,200}")
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -366,7 +365,7 @@ class Browser:
 
 def local_path(path: str) -> str:
     """The path if it is one of this app's and fits into a cookie, else "/": a browser is never sent elsewhere."""
-    return path if len(path) <= MAX_PATH_LENGTH and _LOCAL.fullmatch(path) else "/"
+    return path if len(path) <= MAX_PATH_LENGTH and is_local(path) else "/"
 
 
 def _redirect(where: str, cookies: Sequence[tuple[str, str]]) -> Reply:
