@@ -24,11 +24,10 @@ from doorward_client import (
     Unavailable,
 )
 from doorward_client.flows import Answer, Call, Exclusive, Flow
-from doorward_client.request import Headers
 from doorward_client.sessions import Session, Sessions
 from doorward_client.testing import Issuer, MovableClock, User
 from doorward_client.testing.issuer import Client
-from tests.support.client_calls import Asked, guarding, wait_until
+from tests.support.client_calls import Asked, guarding, request, wait_until
 
 COOKIE = "c" * 43
 SESSION = Session("access", 100.0, "refresh", "sub", 200.0, {"name": "Ada"})
@@ -123,7 +122,7 @@ def cookie(guard: Asked, doorward_issuer: Issuer, app: Client, ada: User) -> str
 
 
 def visit(cookie: str) -> Request:
-    return Request("GET", "/", Headers({"cookie": f"doorward-session={cookie}"}))
+    return Request("GET", "/", {"cookie": f"doorward-session={cookie}"}.get)
 
 
 def tokens_asked_for(issuer: Issuer) -> int:
@@ -197,7 +196,7 @@ def test_a_refresh_that_is_under_way_does_not_bring_back_who_has_signed_out(guar
     guard.verify(session.access_token)
     renewing, refresh = under_way(browser.refresh(cookie, session))
     assert isinstance(refresh.send(None), Call)
-    ending, end = under_way(browser.sign_out(Request("POST", "/auth/sign-out", Headers(headers))))
+    ending, end = under_way(browser.sign_out(Request("POST", "/auth/sign-out", headers.get)))
     assert renewing == ending, "in one process they wait for each other"
     with pytest.raises(StopIteration):
         end.send(None)
@@ -256,16 +255,16 @@ def test_a_websocket_of_another_site_is_not_opened(
     guard: Asked, cookie: str, settings: Settings, ada: User, origin: str | None
 ) -> None:
     own = {"cookie": f"doorward-session={cookie}", "origin": settings.app_url or ""}
-    assert guard.identify(Request("WEBSOCKET", "/", Headers(own))).sub == ada.sub
+    assert guard.identify(Request("WEBSOCKET", "/", own.get)).sub == ada.sub
     foreign = {name: value for name, value in (own | {"origin": origin}).items() if value is not None}
     with pytest.raises(ForgedRequest):
-        guard.identify(Request("WEBSOCKET", "/", Headers(foreign)))
+        guard.identify(Request("WEBSOCKET", "/", foreign.get))
 
 
 def test_behind_tls_the_cookie_is_bound_to_its_host(doorward_issuer: Issuer, app: Client) -> None:
     settings = Settings(doorward_issuer.url, app.client_id, app.secret, app_url="https://app.example")
     with Guard(settings, store=SessionsInMemory()) as guard:
-        reply = guard.route(Request("GET", "/auth/sign-in", Headers()))
+        reply = guard.route(request(path="/auth/sign-in"))
     assert reply is not None
     (line,) = [value for name, value in reply.headers if name == "Set-Cookie"]
     assert line.startswith("__Host-doorward-sign-in-")

@@ -1,6 +1,5 @@
 """What the issuer publishes about itself: where its endpoints are, and the keys that verify its tokens."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -178,8 +177,3 @@ def _keys(document: Mapping[str, Any]) -> dict[str, VerificationKey]:
         except ValueError:
             continue
     return found
-
-
-def to_json(value: object) -> str:
-    """JSON without blanks."""
-    return json.dumps(value, separators=(",", ":"))

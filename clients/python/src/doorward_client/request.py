@@ -1,6 +1,6 @@
 """A request and an answer, as far as we look at them, in the words of no framework."""
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,14 +53,3 @@ class Reply:
     status: int
     headers: Sequence[tuple[str, str]] = ()
     body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Headers:
-    """Headers for a Request out of a mapping whose names are in lower case."""
-
-    mapping: Mapping[str, str] = field(default_factory=dict)
-
-    def __call__(self, name: str) -> str | None:
-        """The value, or None."""
-        return self.mapping.get(name)
