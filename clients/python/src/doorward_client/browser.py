@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
@@ -325,11 +326,11 @@ class Browser:
         metadata = yield from self.provider.metadata()
         answer: Answer = yield Call("POST", metadata.token_endpoint, form, basic(self.settings))
         said = json_of(answer)
-        if answer.status == 400 and said.get("error") == "invalid_grant":  # noqa: PLR2004  RFC 6749 §5.2
+        if answer.status == HTTPStatus.BAD_REQUEST and said.get("error") == "invalid_grant":  # RFC 6749 §5.2
             raise SignInFailed("the issuer takes the grant no more")
         kinds = {name: said.get(name) for name in ("access_token", "token_type", "refresh_token", "id_token")}
         well_formed = all(isinstance(value, str | None) for value in kinds.values())
-        if answer.status != 200 or not well_formed:  # noqa: PLR2004  as above
+        if answer.status != HTTPStatus.OK or not well_formed:
             raise Unavailable(f"the token endpoint answered {answer.status}")
         if kinds["access_token"] is None or str(kinds["token_type"]).lower() != "bearer":
             raise Unavailable("the token endpoint sent no bearer token")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -149,7 +150,7 @@ class Provider:
 def read_json(call: Call) -> Flow[dict[str, Any]]:
     """The JSON object that answers a call with status 200. Raises Unavailable."""
     answer: Answer = yield call
-    if answer.status != 200:  # noqa: PLR2004  the only status that carries what was asked for
+    if answer.status != HTTPStatus.OK:
         raise Unavailable(f"the issuer answered {answer.status}")
     return json_of(answer)
 
