@@ -55,10 +55,8 @@ class Doorward:
             for name, method in (("sign-in", "GET"), ("callback", "GET"), ("sign-out", "POST")):
                 app.add_route(f"{found.prefix}/{name}", self._route, [method], include_in_schema=False)
         app.add_exception_handler(Refused, self._refuse)
-
-    async def login_required(self, connection: HTTPConnection) -> Principal:
+        self.login_required = self._requiring(LOGIN)
         """Depend on this: who sends the request. Raises Refused, which is answered with 401 or the like."""
-        return self._quick(connection) or await self._identify(connection, LOGIN)
 
     async def maybe_user(self, connection: HTTPConnection) -> Principal | None:
         """Depend on this: who sends the request, or None when nobody is signed in."""
@@ -76,23 +74,23 @@ class Doorward:
         mfa: bool = False,
     ) -> Callable[[HTTPConnection], Awaitable[Principal]]:
         """Depend on what this returns: scopes, a role, a sign-in of the last `fresh` seconds, two factors."""
-        requirement = Requirement.of(scope=scope, role=role, fresh=fresh, mfa=mfa)
-
-        async def required(connection: HTTPConnection) -> Principal:
-            principal = self._quick(connection)
-            if principal is None:
-                return await self._identify(connection, requirement)
-            return self.guard.core.allow(principal, requirement)
-
-        return required
+        return self._requiring(Requirement.of(scope=scope, role=role, fresh=fresh, mfa=mfa))
 
     def csrf_token(self, connection: HTTPConnection) -> str:
         """What forms must send as `csrf_token`, or scripts as `X-CSRF-Token`."""
         return self.guard.csrf_token(request_of(connection.scope))
 
-    def _quick(self, connection: HTTPConnection) -> Principal | None:
-        token = bearer_of(connection.scope)
-        return None if token is None else self.guard.core.quick_bearer(token)
+    def _requiring(self, requirement: Requirement) -> Callable[[HTTPConnection], Awaitable[Principal]]:
+        quick, allow = self.guard.core.quick_bearer, self.guard.core.allow
+
+        async def required(connection: HTTPConnection) -> Principal:
+            token = bearer_of(connection.scope)
+            principal = None if token is None else quick(token)
+            if principal is None:
+                return await self._identify(connection, requirement)
+            return allow(principal, requirement)
+
+        return required
 
     async def _identify(self, connection: HTTPConnection, requirement: Requirement) -> Principal:
         plain = request_of(connection.scope)
