@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import click
 
@@ -16,10 +16,11 @@ from doorward.cli.common import open_place, places, with_services
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.oidc import Client
 
-DEFAULT_URL: Final = "http://127.0.0.1:5001"  # another host than localhost: cookies do not tell ports apart
+PORT: Final = 5001
+DEFAULT_URL: Final = f"http://127.0.0.1:{PORT}"  # another host than localhost: cookies do not tell ports apart
 SETTINGS: Final = "doorward.json"
 _SUFFIX: Final = ".tmpl"
-_USUAL_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+_LIBRARY: Final = Path(__file__).resolve().parents[3] / "clients/python"  # in a clone
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,20 @@ class _Framework:
     """What differs between the examples beside their files."""
 
     name: str
-    packages: str
+    extra: str
     start: str
+    packages: str = ""
+
+    def installed(self, *more: str) -> str:
+        """What pip is told to install. The library by its path: on the index, its name is anybody's."""
+        library = _LIBRARY if _LIBRARY.is_dir() else "/path/to/doorward/clients/python"
+        return shlex.quote(f"{library}[{','.join([self.extra, *more])}]") + self.packages
 
 
 _FRAMEWORKS: Final[Mapping[str, _Framework]] = {
-    "flask": _Framework("Flask", "'doorward-client[flask]'", "python app.py"),
-    "fastapi": _Framework("FastAPI", "'doorward-client[fastapi]' uvicorn python-multipart", "python app.py"),
-    "django": _Framework("Django", "'doorward-client[django]'", "python manage.py runserver {port}"),
+    "flask": _Framework("Flask", "flask", ".venv/bin/python app.py"),
+    "fastapi": _Framework("FastAPI", "fastapi", ".venv/bin/python app.py", " uvicorn python-multipart"),
+    "django": _Framework("Django", "django", ".venv/bin/python manage.py runserver {port}"),
 }
 
 
@@ -42,8 +49,9 @@ _FRAMEWORKS: Final[Mapping[str, _Framework]] = {
 @click.argument("framework", type=click.Choice(list(_FRAMEWORKS)))
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--url", default=DEFAULT_URL, show_default=True, help="Where browsers will find the app.")
+@click.option("--issuer", metavar="URL", help="Where the app will find Doorward.  [default: public_url]")
 @places
-def command(framework: str, folder: Path, url: str, data: str | None, config: str | None) -> None:
+def command(framework: str, folder: Path, url: str, issuer: str | None, data: str | None, config: str | None) -> None:
     """Write an example app to DIR that signs people in, and register it as a client.
 
     DIR must be empty or not there yet; nothing is ever overwritten.
@@ -51,7 +59,7 @@ def command(framework: str, folder: Path, url: str, data: str | None, config: st
     if folder.exists() and any(folder.iterdir()):
         raise click.ClickException(f"{folder} is not empty. Name another directory: nothing is overwritten")
     address = urlsplit(url)
-    if url != f"{address.scheme}://{address.netloc}" or address.scheme not in _USUAL_PORTS:
+    if url != f"{address.scheme}://{address.netloc}" or address.scheme not in {"http", "https"}:
         raise click.ClickException(f"--url {url}: give scheme, host and port alone, such as {DEFAULT_URL}")
     folder.mkdir(parents=True, exist_ok=True)
     name = folder.resolve().name
@@ -62,25 +70,41 @@ def command(framework: str, folder: Path, url: str, data: str | None, config: st
         secret = {"client_id": made.client.id, "client_secret": made.secret}
         return {"issuer": services.tokens.issuer, **secret, "app_url": url}
 
-    settings = with_services(open_place(data, config), register)
-    chosen, port = _FRAMEWORKS[framework], address.port or _USUAL_PORTS[address.scheme]
-    start = chosen.start.format(port=port)
+    settings = with_services(open_place(data, config, {"server.public_url": issuer}), register)
+    chosen, port = _FRAMEWORKS[framework], _port(address)
+    start, behind = chosen.start.format(port=port), _behind(address)
     words = {
         "name": name,
         "framework": chosen.name,
         "issuer": settings["issuer"],
         "url": url,
+        "host": address.hostname,
         "port": port,
-        "packages": chosen.packages,
-        "test_packages": "pytest " + chosen.packages.replace("]'", ",testing]'"),
+        "behind": behind,
+        "packages": chosen.installed(),
+        "test_packages": f"pytest {chosen.installed('testing')}",
         "start": start,
     }
     _write(folder, framework, words)
     _write_secret(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
-    click.echo(f"{folder} holds a {chosen.name} app, registered as {settings['client_id']}.\n")
-    click.echo(f"Start it, while Doorward runs (doorward serve):\n  cd {shlex.quote(str(folder))}")
-    click.echo(f"  pip install {chosen.packages}\n  {start}\n\nThen open {url}/ in your browser.")
-    click.echo(f"{SETTINGS} holds the app's secret: only you may read it, and .gitignore names it.")
+    click.echo(
+        f"{folder} holds a {chosen.name} app, registered as {settings['client_id']}.\n"
+        f"It asks Doorward at {settings['issuer']}, which must answer there (make serve, or doorward serve).\n\n"
+        f"Start it:\n  cd {shlex.quote(str(folder))}\n  python3 -m venv .venv\n"
+        f"  .venv/bin/pip install {chosen.installed()}\n  {start}\n\n{behind}Then open {url}/ in your browser.\n"
+        f"{SETTINGS} holds the app's secret: only you may read it, and .gitignore names it."
+    )
+
+
+def _port(address: SplitResult) -> int:
+    """Where the app listens. It speaks plain HTTP, so the port of an https address is the proxy's."""
+    return PORT if address.scheme == "https" else address.port or 80
+
+
+def _behind(address: SplitResult) -> str:
+    if address.scheme == "http":
+        return ""
+    return f"A proxy of yours ends TLS and passes what comes to {address.netloc} on to 127.0.0.1:{PORT}.\n"
 
 
 def _write(folder: Path, framework: str, words: Mapping[str, object]) -> None:
