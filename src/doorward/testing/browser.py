@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from doorward.testing.authenticator import SoftwareAuthenticator
-from doorward.testing.page import Page, PasskeyPlace
+from doorward.testing.page import Page, PasskeyPlace, words_of
 from doorward.testing.people import User
 
 MAX_STEPS = 20
@@ -43,7 +43,7 @@ class Browser:
         """Send the form of this page that goes to `action`, else the only one that the page is about."""
         forms = Page(self.page.text).forms
         found = [one for one in forms if (not one.aside if action is None else one.action == action)]
-        assert len(found) == 1, f"{len(found)} such forms among {[one.action for one in forms]}:\n{self.page.text}"
+        assert len(found) == 1, f"{len(found)} such forms among {[one.action for one in forms]} {self._where}"
         return self.post(self._absolute(found[0].action), found[0].hidden | dict(fields), follow=follow)
 
     def post(self, url: str, data: Mapping[str, str], *, follow: bool = True) -> httpx.Response:
@@ -58,7 +58,7 @@ class Browser:
     def use_passkey(self, device: SoftwareAuthenticator) -> httpx.Response:
         """Press the button of this page that makes or uses a passkey, and go to wherever that leads."""
         places = Page(self.page.text).places
-        assert len(places) == 1, f"{len(places)} places for passkeys on this page:\n{self.page.text}"
+        assert len(places) == 1, f"{len(places)} places for passkeys {self._where}"
         place = places[0]
         told = self._ask(place, place.data["options"], json.loads(place.data.get("options-body", "{}")))
         options, origin = told.get("options", told), _origin(str(self.page.url))
@@ -96,6 +96,10 @@ class Browser:
     def close(self) -> None:
         """Close the browser."""
         self.http.close()
+
+    @property
+    def _where(self) -> str:
+        return f"on {self.path}, which says: {words_of(self.page.text)}"
 
     def _go(self, url: str) -> httpx.Response:
         """Follow a link of this page."""

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP = (major << 5 for major in range(6))
-_SIMPLE = {False: b"\xf4", True: b"\xf5", None: b"\xf6"}
+_FALSE, _TRUE = b"\xf4", b"\xf5"
 _IN_HEAD = 24  # smaller numbers stand in the first byte
 
 
 def encode(value: object) -> bytes:
-    """The bytes of whole numbers, bytes, text, lists, maps, booleans and None. Raises TypeError for anything else."""
+    """The bytes of whole numbers, bytes, text, lists, maps and booleans. Raises TypeError for anything else."""
     match value:
-        case bool() | None:
-            return _SIMPLE[value]
+        case bool():
+            return _TRUE if value else _FALSE
         case int():
             return _head(_UNSIGNED, value) if value >= 0 else _head(_NEGATIVE, -1 - value)
         case bytes():
@@ -28,8 +28,10 @@ def encode(value: object) -> bytes:
             raise TypeError(type(value).__name__)
 
 
-def _canonical(member: tuple[bytes, bytes]) -> tuple[int, bytes]:
-    return len(member[0]), member[0]
+def _canonical(member: tuple[bytes, bytes]) -> tuple[int, int, bytes]:
+    """CTAP 2.1 §8: by the type of the name, then the shorter first, then by its bytes."""
+    name = member[0]
+    return name[0] >> 5, len(name), name
 
 
 def _head(major: int, number: int) -> bytes:

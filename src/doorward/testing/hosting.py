@@ -8,7 +8,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -77,7 +77,12 @@ def app_in_thread(app: Any, listener: socket.socket) -> Iterator[None]:  # noqa:
 @contextmanager
 def _asgi(app: Any, listener: socket.socket) -> Iterator[None]:  # noqa: ANN401  as above
     server = _Uvicorn(uvicorn.Config(app, log_config=None, ws="none", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), name="app")
+
+    def run_app() -> None:
+        with suppress(SystemExit):  # uvicorn's way to say that it did not start
+            asyncio.run(server.serve([listener]))
+
+    thread = threading.Thread(target=run_app, name="app")
     thread.start()
     try:
         server.up.wait(WAIT_SECONDS)

@@ -1,7 +1,9 @@
 """What of a page a browser acts on: its forms, and the places where passkeys are made and used."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -31,7 +33,17 @@ class PasskeyPlace:
         return "passkey-create" in self.data
 
 
+_MAIN = re.compile(r"<main.*?</main>", re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+_LONGEST = 600
 _ASIDE = {"header", "nav", "footer"}
+
+
+def words_of(text: str) -> str:
+    """What somebody reads on a page, for the message of a test that fails."""
+    main = _MAIN.search(text)
+    words = " ".join(unescape(_TAG.sub(" ", text if main is None else main[0])).split())
+    return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"
 
 
 class Page(HTMLParser):

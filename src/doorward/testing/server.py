@@ -38,6 +38,7 @@ from doorward.testing.clock import LiveClock, Seconds
 from doorward.testing.hosting import app_in_thread, doorward_in_thread, listening, port_of
 from doorward.testing.inbox import Inbox, Letter
 from doorward.testing.making import State, make_user
+from doorward.testing.page import words_of
 from doorward.testing.people import User
 
 T = TypeVar("T")
@@ -91,9 +92,13 @@ class Letters:
 
 @dataclass
 class Server:
-    """Doorward, running. Everything here blocks until it is done."""
+    """Doorward, running. Everything here blocks until it is done.
+
+    `data`: its data directory, for commands such as `doorward user show --data`, and gone at the end.
+    """
 
     issuer: str
+    data: Path
     clock: LiveClock
     _app: App = field(repr=False)
     _loop: asyncio.AbstractEventLoop = field(repr=False)
@@ -168,7 +173,9 @@ class Server:
         browser = self.browser()
         browser.sign_in(user)
         answer = browser.program(f"{self.issuer}{_CURRENT}")
-        assert answer.status_code == httpx.codes.OK, f"{user.name} is not signed in:\n{browser.page.text}"
+        assert answer.status_code == httpx.codes.OK, (
+            f"{user.name} is not signed in. {browser.path} says: {words_of(browser.page.text)}"
+        )
         return browser
 
     def add_app(
@@ -266,9 +273,10 @@ def doorward_server(config: str | Path = "") -> Iterator[Server]:
         listener = stack.enter_context(listening())
         settings = _settings(config, Path(folder), port_of(listener))
         clock = LiveClock()
-        app = App(settings, DataDir.open(Path(folder) / "data"), clock)
+        data = DataDir.open(Path(folder) / "data")
+        app = App(settings, data, clock)
         loop = stack.enter_context(doorward_in_thread(app, settings, listener))
-        yield Server(settings.public_url, clock, app, loop, stack)
+        yield Server(settings.public_url, data.path, clock, app, loop, stack)
 
 
 def _settings(config: str | Path, folder: Path, port: int) -> Settings:
