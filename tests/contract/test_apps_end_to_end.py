@@ -173,7 +173,7 @@ def test_an_old_sign_in_is_not_fresh_until_it_is_confirmed(site: Site, person: P
         assert person.open(f"{app.url}/me").json()["name"] == "Ada", "nobody had to be asked again"
         assert person.program(f"{app.url}/fresh").json()["error"] == "insufficient_user_authentication"
         person.open(f"{app.url}/fresh")
-        assert str(person.confirm().url) == f"{app.url}/fresh"
+        assert str(person.fill_in_again().url) == f"{app.url}/fresh"
         assert person.page.json()["name"] == "Ada"
 
 

@@ -1,10 +1,11 @@
 """The kit in the projects of those who use it: their apps, their conftest.py, their pytest."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.support.projects import run_tests
+from tests.support.projects import ROOT, run_tests
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +32,11 @@ def create_app(settings):
     def editor():
         return {}
 
+    @app.get("/fresh")
+    @doorward.require(fresh=60)
+    def fresh():
+        return {}
+
     return app
 """
 
@@ -54,6 +60,10 @@ def create_app(settings):
 
     @app.get("/editor")
     async def editor(user: Annotated[Principal, Depends(doorward.require(role="editor"))]):
+        return {}
+
+    @app.get("/fresh")
+    async def fresh(user: Annotated[Principal, Depends(doorward.require(fresh=60))]):
         return {}
 
     return app
@@ -85,7 +95,11 @@ def strong(request):
 def editor(request):
     return JsonResponse({})
 
-urlpatterns = [path("me", me), path("strong", strong), path("editor", editor)]
+@require(fresh=60)
+def fresh(request):
+    return JsonResponse({})
+
+urlpatterns = [path("me", me), path("strong", strong), path("editor", editor), path("fresh", fresh)]
 
 def create_app(settings):
     project.DOORWARD = settings
@@ -164,6 +178,26 @@ def test_editors_only(doorward_server, app):
         assert browser.program(f"{app.url}/editor").status_code == status
 
 
+@pytest.mark.parametrize("state", [{}, {"second_step": True}, {"password": None, "passkey": True}])
+def test_an_old_sign_in_is_confirmed(doorward_server, app, state):
+    ada, browser = doorward_server.user("Ada", **state), doorward_server.browser()
+    browser.open(f"{app.url}/fresh")
+    assert browser.sign_in(ada).json() == {}
+    doorward_server.clock.advance(minutes=5)
+    assert browser.program(f"{app.url}/fresh").status_code == 401
+    browser.open(f"{app.url}/fresh")
+    assert browser.path == "/confirm"
+    assert browser.confirm(ada).json() == {}
+
+
+def test_programs_bring_keys(doorward_server, app):
+    import httpx
+
+    bob = doorward_server.user("Bob")
+    answer = httpx.get(f"{app.url}/me", headers={"x-api-key": doorward_server.api_key(bob, "profile:read")})
+    assert answer.json()["sub"] == bob.sub
+
+
 def test_programs_bring_tokens(doorward_server, app):
     import httpx
 
@@ -178,7 +212,15 @@ def test_programs_bring_tokens(doorward_server, app):
 def test_the_tests_of_an_app_run_doorward_itself(tmp_path: Path, framework: str, source: str) -> None:
     done = run_tests(tmp_path, {"app.py": source, "test_app.py": TESTS})
     assert done.returncode == 0, f"{framework}\n{done.stdout}{done.stderr}"
-    assert "7 passed" in done.stdout
+    assert "11 passed" in done.stdout
+
+
+def test_the_project_that_the_documentation_shows_passes_its_tests(tmp_path: Path) -> None:
+    shown = re.findall(r"```python\n# (\S+\.py)\n(.*?)```", (ROOT / "docs/testing-your-app.md").read_text(), re.DOTALL)
+    assert {name for name, _ in shown} == {"conftest.py", "app.py", "test_app.py"}
+    done = run_tests(tmp_path, dict(shown))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
 
 
 def test_what_is_configured_is_what_runs(tmp_path: Path) -> None:

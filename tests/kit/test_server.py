@@ -223,7 +223,7 @@ def test_a_page_without_passkeys_offers_none(doorward: Server) -> None:
 
 
 def test_a_public_client_gets_tokens_too(doorward: Server) -> None:
-    app = doorward.add_app("Page", kind="spa", scopes=["coins"], claims=[])
+    app = doorward.add_app(name="Page", kind="spa", scopes=["coins"])
     assert app.client_secret is None
     granted = doorward.tokens(doorward.user("Ada"), app, "openid coins")
     assert set(granted["scope"].split()) == {"openid", "coins"}
@@ -234,7 +234,7 @@ def test_a_public_client_gets_tokens_too(doorward: Server) -> None:
 
 
 def test_a_program_has_credentials_of_its_own(doorward: Server) -> None:
-    app = doorward.add_app("Report", kind="service", scopes=["reports"])
+    app = doorward.add_app(name="Report", kind="service", scopes=["reports"])
     answer = httpx.post(
         f"{doorward.issuer}/oauth/token",
         data={"grant_type": "client_credentials", "scope": "reports"},

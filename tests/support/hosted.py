@@ -15,7 +15,7 @@ class Person(Browser):
         assert self.path == "/sign-in", self.page.text
         return self.submit({"identifier": uid, "password": PASSWORD}, "/sign-in")
 
-    def confirm(self) -> httpx.Response:
+    def fill_in_again(self) -> httpx.Response:
         """Fill in the page that asks once more for the password."""
         assert self.path == "/confirm", self.page.text
         return self.submit({"password": PASSWORD}, "/confirm")

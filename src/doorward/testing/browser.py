@@ -15,7 +15,7 @@ from doorward.testing.people import User
 MAX_STEPS = 20
 TIMEOUT_SECONDS = 20
 _ACCEPT = {"accept": "text/html,application/xhtml+xml"}
-_SIGN_IN, _STEP = "/sign-in", "/sign-in/step"
+_SIGN_IN, _STEP, _CONFIRM = "/sign-in", "/sign-in/step", "/confirm"
 
 
 @dataclass(repr=False)
@@ -76,13 +76,15 @@ class Browser:
         With a password if there is one, else with the passkey; then the second step, if there is one. Where something
         is refused the page that says so is what comes back.
         """
-        if not hasattr(self, "page") or self.path != _SIGN_IN:
-            self.open(f"{self.issuer}{_SIGN_IN}")
-        if user.password is None:
-            assert user.passkey is not None, f"{user.name} has neither password nor passkey"
-            return self.use_passkey(user.passkey)
-        self.submit({"identifier": user.uid, "password": user.password}, _SIGN_IN)
-        return self.second_step(user) if self.path == _STEP else self.page
+        place = f"{self.issuer}{_SIGN_IN}"
+        if not hasattr(self, "page") or str(self.page.url).partition("?")[0] != place:
+            self.open(place)
+        return self._prove(user, {"identifier": user.uid}, _SIGN_IN)
+
+    def confirm(self, user: User) -> httpx.Response:
+        """Show anew who one is, on the page that asks for it where a sign-in is not fresh any more."""
+        assert self.path == _CONFIRM, f"nothing is to be confirmed {self._where}"
+        return self._prove(user, {}, _CONFIRM)
 
     def second_step(self, user: User) -> httpx.Response:
         """Answer the page of the second step, with the app or else with the passkey."""
@@ -92,6 +94,13 @@ class Browser:
         assert user.passkey is not None, f"{user.name} has no second factor that we know of"
         self._go(f"{_STEP}?with=passkey")
         return self.use_passkey(user.passkey)
+
+    def _prove(self, user: User, fields: Mapping[str, str], action: str) -> httpx.Response:
+        if user.password is None:
+            assert user.passkey is not None, f"{user.name} has neither password nor passkey"
+            return self.use_passkey(user.passkey)
+        self.submit({**fields, "password": user.password}, action)
+        return self.second_step(user) if self.path == _STEP else self.page
 
     def close(self) -> None:
         """Close the browser."""

@@ -20,13 +20,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import structlog
 from msgspec.structs import replace as with_settings
 
+from doorward.apikeys import Asked
 from doorward.app import App, Services
 from doorward.config import Settings, load
 from doorward.datadir import DataDir
@@ -73,6 +74,16 @@ class RegisteredApp:
         }
 
 
+class Registration(TypedDict, total=False):
+    """How an app is registered; everything has a default."""
+
+    name: str
+    kind: ClientKind  # "web"
+    scopes: Collection[str]  # besides those of OpenID Connect
+    resources: Collection[str]  # audiences of its tokens
+    claims: Collection[str]  # custom fields that its tokens carry
+
+
 @dataclass(frozen=True, slots=True)
 class Letters:
     """Everybody's mails, or everybody's text messages; the latest last."""
@@ -103,6 +114,11 @@ class Server:
     _app: App = field(repr=False)
     _loop: asyncio.AbstractEventLoop = field(repr=False)
     _stack: ExitStack = field(repr=False)
+    _inbox: Inbox = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Have one inbox, which remembers in which order it saw what."""
+        self._inbox = Inbox(self)
 
     @property
     def services(self) -> Services:
@@ -132,7 +148,7 @@ class Server:
         return self._letters("sms")
 
     def _letters(self, kind: Kind) -> Letters:
-        return Letters(lambda to: self.call(lambda _: Inbox(self).letters(kind, to)))
+        return Letters(lambda to: self.call(lambda _: self._inbox.letters(kind, to)))
 
     # People -------------------------------------------------------------------------------------------------------
 
@@ -178,33 +194,27 @@ class Server:
         )
         return browser
 
-    def add_app(
-        self,
-        name: str = "App",
-        *,
-        url: str = "http://127.0.0.1",
-        kind: ClientKind = "web",
-        scopes: Collection[str] = (),
-        resources: Collection[str] = (),
-        claims: Collection[str] = (),
-    ) -> RegisteredApp:
-        """Register an app, with the callback that the client library has by default. `scopes`: besides the usual."""
+    def add_app(self, *, url: str = "http://127.0.0.1", **registration: Unpack[Registration]) -> RegisteredApp:
+        """Register an app, with the callback that the client library has by default."""
+        kind, scopes = registration.get("kind", "web"), registration.get("scopes", ())
         public, service = kind in {"spa", "native"}, kind == "service"
         redirect_uri = f"{url}/auth/callback"
         wanted = Client(
             id="",
-            name=name,
+            name=registration.get("name", "App"),
             kind=kind,
             auth_method="none" if public else "client_secret_basic",
             redirect_uris=() if service else (redirect_uri,),
             scopes=tuple(scopes) if service else (*SCOPE.split(), *scopes),
-            resources=tuple(resources),
-            claims=tuple(claims),
+            resources=tuple(registration.get("resources", ())),
+            claims=tuple(registration.get("claims", ())),
         )
         made = self.call(lambda services: services.apps.clients.add(wanted, LOCAL_OPERATOR))
         return RegisteredApp(self.issuer, made.client.id, made.secret, url, redirect_uri, self.clock.for_apps())
 
-    def serve(self, build: Callable[[Mapping[str, Any]], Any], **registration: Any) -> RegisteredApp:  # noqa: ANN401
+    def serve(
+        self, build: Callable[[Mapping[str, Any]], Any], **registration: Unpack[Registration]
+    ) -> RegisteredApp:  # fmt: skip
         """Register an app and serve it, until this server ends, in a thread of its own.
 
         `build` gets `RegisteredApp.settings` and returns the app, WSGI or ASGI. `registration`: as for `add_app`.
@@ -248,6 +258,11 @@ class Server:
         assert answer.status_code == httpx.codes.OK, answer.text
         found: dict[str, Any] = answer.json()
         return found
+
+    def api_key(self, user: User, *scopes: str) -> str:
+        """An API key of somebody's, with scopes of ours or of `[apikeys.scopes]`. They are told by mail, as always."""
+        asked = Asked(name="A program", scopes=scopes)
+        return self.call(lambda services: services.api_keys.create_for(user.id, asked, LOCAL_OPERATOR)).secret
 
 
 def eventually(holds: Callable[[], object], seconds: float = 5) -> None:
@@ -309,7 +324,9 @@ def _logging_as_usual() -> Iterator[None]:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
     )
+    ours = structlog.get_config()
     try:
         yield
     finally:
-        structlog.reset_defaults()
+        if structlog.get_config() == ours:  # the app may have configured it meanwhile
+            structlog.reset_defaults()
