@@ -31,6 +31,7 @@ with warnings.catch_warnings(record=True):  # it announces what it will leave ou
 
 pytestmark = pytest.mark.slow
 FRAMEWORKS = ["flask", "fastapi"]
+SCOPES = ("openid", "profile", "offline_access", "read", "revocations")
 CONFIG = """
 roles = ["editor"]
 [signup]
@@ -100,7 +101,7 @@ def notes(site: Site, framework: str) -> Iterator[Notes]:
     with listening() as (listener, url):
         made = site.json(
             "client", "add", "Notes", "--type", "web", "--redirect-uri", f"{url}/auth/callback",
-            *(word for scope in ("openid", "profile", "offline_access", "read") for word in ("--scope", scope)),
+            *(word for scope in SCOPES for word in ("--scope", scope)),
         )  # fmt: skip
         app = Notes(url, made["client_id"], made["client_secret"])
         given: Mapping[str, Any] = {

@@ -10,7 +10,7 @@ from doorward.oidc.families import Families
 from doorward.oidc.following import Following
 from doorward.oidc.grants import Grants
 from doorward.oidc.live import Introspector, Live
-from doorward.oidc.model import AUTH_METHODS, KINDS, AuthMethod, Client, ClientKind, redirect_problem
+from doorward.oidc.model import AUTH_METHODS, KINDS, REVOCATIONS, AuthMethod, Client, ClientKind, redirect_problem
 from doorward.oidc.routes import OidcRoutes, metadata
 from doorward.oidc.signed import SignedStatements, check_public_keys, hash_of
 
@@ -18,6 +18,7 @@ __all__ = [
     "AUTHORIZE",
     "AUTH_METHODS",
     "KINDS",
+    "REVOCATIONS",
     "AuthMethod",
     "Authorize",
     "Client",
