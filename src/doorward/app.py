@@ -91,6 +91,8 @@ from doorward.oidc import (
     Clients,
     Families,
     Following,
+    Forward,
+    ForwardRoutes,
     Grants,
     Introspector,
     Live,
@@ -187,6 +189,7 @@ class Apps:
     authorize: Authorize
     live: Live
     following: Following
+    forward: Forward
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -506,6 +509,7 @@ def apps_of(  # noqa: PLR0913, PLR0917  it stands above nearly everything
         authorize=Authorize(db, clock, sealer, clients, sessions, audit, issuer),
         live=Live(db, clock, clients, families, grants, signed, sessions, users, tokens, audit, others),
         following=following,
+        forward=Forward(db, clock, sealer, clients, families, sessions, users, issuer),
     )
 
 
@@ -793,6 +797,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             *ActivityRoutes(gate, services.activity, frame, not_me=True).operations(),
             *DataRoutes(gate, services.export, frame).operations(),
             *OidcRoutes(gate, apps.authorize, apps.grants, apps.live, apps.following).operations(),
+            *ForwardRoutes(gate, apps.forward).operations(),
             *SetupRoutes(gate, services.setup, cookies, schema).operations(),
             *system.operations(),
         )

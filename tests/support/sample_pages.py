@@ -497,6 +497,9 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "state": PhoneState("+49 151 23456789", "+44 7400 123456", NOW + 10 * MINUTE)}),
     "undo": ("undo.html", "/undo/t0k3n", False, {
         "state": "live", "changed": {"old": ADDRESS, "new": LONG_ADDRESS}}),
+    "forward-lost": ("forward_lost.html", "/forward-auth/wiki/lost", False, {
+        "app": "Wiki", "unmet": True, "address": "https://wiki.example.org/",
+        "why": "This app asks for a second step, and your account has none yet. Set one up, then go back to it."}),
     "going-on": ("going_on.html", "/oauth/authorize", True, {"address": RETURN}),
     "not-me": ("not_me.html", "/not-me/t0k3n", False, {
         "happened": Happened("new_device", NOW, "Firefox on Linux", ""), "action": "/not-me/t0k3n", "hidden": {}}),

@@ -14,7 +14,17 @@ from doorward.cli.common import as_json, open_place, places, say_json, say_table
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.ids import new_token
 from doorward.kernel.instant import to_rfc3339
-from doorward.oidc import AUTH_METHODS, AUTHORIZE, KINDS, REVOCATIONS, AuthMethod, Client, check_public_keys, hash_of
+from doorward.oidc import (
+    AUTH_METHODS,
+    AUTHORIZE,
+    KINDS,
+    REVOCATIONS,
+    WITHOUT_SECRET,
+    AuthMethod,
+    Client,
+    check_public_keys,
+    hash_of,
+)
 from doorward.tokens import ALGORITHMS
 
 LONGEST_OVERLAP = 30 * 24  # hours
@@ -59,7 +69,7 @@ def add(  # noqa: PLR0913  the columns of a client
     json_wanted: bool,
 ) -> None:
     """Register an app. Its secret, if it has one, is shown once."""
-    public = kind in {"spa", "native"}
+    public = kind in WITHOUT_SECRET
     wanted = Client(
         id=client_id,
         name=name,

@@ -252,7 +252,7 @@ class Families:
 
 
 def _family_of(code: Code, client: Client, session: Session, jkt: str | None, now: Instant) -> Family:
-    offline = OFFLINE in code.scope.split()
+    until = now + (REFRESH_ABSOLUTE if OFFLINE in code.scope.split() else ACCESS_TOKEN_SECONDS * SECOND)
     return Family(
         id=new_id(now),
         client_id=client.id,
@@ -265,6 +265,6 @@ def _family_of(code: Code, client: Client, session: Session, jkt: str | None, no
         amr=session.amr,
         created_at=now,
         used_at=now,
-        expires_at=now + (REFRESH_ABSOLUTE if offline else ACCESS_TOKEN_SECONDS * SECOND),
+        expires_at=session.expires_at if client.kind == "proxy" else until,  # a proxy asks us, and holds no tokens
         ended_at=None,
     )

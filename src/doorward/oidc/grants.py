@@ -198,6 +198,8 @@ def _check_grant(client: Client, kind: str) -> None:
         raise OAuthRefused("unsupported_grant_type", "code, refresh token and client credentials are supported")
     if (kind == "client_credentials") != (client.kind == "service"):
         raise OAuthRefused("unauthorized_client", "a service acts for itself, and nobody else does")
+    if client.kind == "proxy":
+        raise OAuthRefused("unauthorized_client", "an app behind a proxy is given no tokens")
 
 
 def _check_resource(asked: Asked, granted: str) -> None:

@@ -11,10 +11,10 @@ from doorward.kernel.ids import is_id
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.tokens import ALGORITHMS, FIRST_PARTY
 
-ClientKind: TypeAlias = Literal["web", "spa", "native", "service"]
+ClientKind: TypeAlias = Literal["web", "spa", "native", "service", "proxy"]
 AuthMethod: TypeAlias = Literal["client_secret_basic", "private_key_jwt", "none"]
 
-KINDS: Final[tuple[ClientKind, ...]] = ("web", "spa", "native", "service")
+KINDS: Final[tuple[ClientKind, ...]] = ("web", "spa", "native", "service", "proxy")
 AUTH_METHODS: Final[tuple[AuthMethod, ...]] = ("client_secret_basic", "private_key_jwt", "none")
 STANDARD_SCOPES: Final = ("openid", "profile", "email", "phone", "offline_access")
 OPENID, OFFLINE, REVOCATIONS = "openid", "offline_access", "revocations"
@@ -23,7 +23,10 @@ DEFAULT_SCOPES: Final[Mapping[ClientKind, tuple[str, ...]]] = {
     "spa": STANDARD_SCOPES,
     "native": STANDARD_SCOPES,
     "service": (),
+    "proxy": (OPENID,),
 }
+WITHOUT_SECRET: Final[frozenset[ClientKind]] = frozenset({"spa", "native", "proxy"})
+PROXY_CALLBACK: Final = "/.doorward/callback"  # on the host of an app behind a proxy
 ACRS: Final = ("aal1", "aal2", "aal3")
 
 NAME_LONGEST: Final = 100
@@ -106,8 +109,8 @@ def _bad_names(client: Client) -> Iterator[str]:
         yield f"alg: choose one of {', '.join(ALGORITHMS)}"
     if client.kind in {"web", "service"} and not client.confidential:
         yield f"auth: a {client.kind} client proves who it is; choose client_secret_basic or private_key_jwt"
-    if client.kind in {"spa", "native"} and client.confidential:
-        yield f"auth: a {client.kind} client cannot keep a secret; choose none"
+    if client.kind in WITHOUT_SECRET and client.confidential:
+        yield f"auth: a {client.kind} client has no secret; choose none"
     if (client.auth_method == "private_key_jwt") != (client.jwks is not None):
         yield "jwks: give the public keys with private_key_jwt, and only then"
     if client.kind == "service" and set(client.scopes) & set(STANDARD_SCOPES):
@@ -128,6 +131,8 @@ def _bad_uris(client: Client, *, development: bool) -> Iterator[str]:
                 yield f"{name}: {uri!r} {wrong}"
         if len(set(uris)) < len(uris):
             yield f"{name}: one is given twice"
+    if client.kind == "proxy" and [urlsplit(uri).path for uri in client.redirect_uris] != [PROXY_CALLBACK]:
+        yield f"redirect-uri: for a proxy give one, and its path is {PROXY_CALLBACK}"
     for uri in client.resources:
         wrong = redirect_problem(uri, development=True)
         if wrong is not None:

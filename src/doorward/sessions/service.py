@@ -282,15 +282,24 @@ class Sessions:
         found = await self.db.read(store.find_by_digest(digest))
         if found is None or not found.live(now, self.profiles):
             return None
-        if now - found.last_seen_at >= TOUCH_EVERY:
-            session_id = found.id
-            with suppress(Unavailable):  # a full disk signs nobody out; idle time is then not prolonged
-                await self.db.write(lambda: store.update_last_seen(session_id, now))
-                found = replace(found, last_seen_at=now)
+        found = await self._touched(found, now)
         if self.feed.fresh(now) and self.cache.drops == drops:
             body = _encode(found.as_json(self.csrf_token(found.id)))
             self.cache.put(digest, Cached(found, body, found.last_seen_at))
         return found
+
+    async def _touched(self, session: Session, now: Instant) -> Session:
+        if now - session.last_seen_at < TOUCH_EVERY:
+            return session
+        with suppress(Unavailable):  # a full disk signs nobody out; idle time is then not prolonged
+            await self.db.write(lambda: store.update_last_seen(session.id, now))
+            return replace(session, last_seen_at=now)
+        return session
+
+    async def note_use(self, session: Session) -> None:
+        """Count idle time from now, for a session that was used without its token."""
+        if await self._touched(session, self.clock.now()) is not session:
+            self.cache.drop_session(session.id)  # what it knows is older now than what is written down
 
     # Changing ---------------------------------------------------------------------------------------------------
 

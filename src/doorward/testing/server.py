@@ -33,7 +33,7 @@ from doorward.config import Settings, load
 from doorward.datadir import DataDir
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.messages import Kind
-from doorward.oidc import AUTHORIZE, Client, ClientKind, hash_of
+from doorward.oidc import AUTHORIZE, REVOCATIONS, Client, ClientKind, hash_of
 from doorward.testing.browser import Browser
 from doorward.testing.clock import LiveClock, Seconds
 from doorward.testing.hosting import app_in_thread, doorward_in_thread, listening, port_of
@@ -48,6 +48,11 @@ SCOPE = "openid profile email offline_access"
 WAIT_SECONDS = 30
 _LOOK_SECONDS = 0.02
 _CHEAP = {"memory_kib": 8, "time_cost": 1}  # below what the configuration allows
+_USUAL: Mapping[ClientKind, Sequence[str]] = {
+    "web": (*SCOPE.split(), "phone", REVOCATIONS),
+    "spa": (*SCOPE.split(), "phone"),
+    "native": (*SCOPE.split(), "phone"),
+}
 _CURRENT, _TOKEN = "/api/sessions/current", "/oauth/token"
 
 
@@ -79,7 +84,7 @@ class Registration(TypedDict, total=False):
 
     name: str
     kind: ClientKind  # "web"
-    scopes: Collection[str]  # besides those of OpenID Connect
+    scopes: Collection[str]  # besides those that its kind has anyway
     resources: Collection[str]  # audiences of its tokens
     claims: Collection[str]  # custom fields that its tokens carry
 
@@ -205,7 +210,7 @@ class Server:
             kind=kind,
             auth_method="none" if public else "client_secret_basic",
             redirect_uris=() if service else (redirect_uri,),
-            scopes=tuple(scopes) if service else (*SCOPE.split(), *scopes),
+            scopes=(*_USUAL.get(kind, ()), *scopes),
             resources=tuple(registration.get("resources", ())),
             claims=tuple(registration.get("claims", ())),
         )
