@@ -161,7 +161,7 @@ def test_a_deleted_user_is_out(doorward_server, app):
     browser.sign_in(ada)
     assert browser.program(f"{app.url}/me").status_code == 200
     doorward_server.delete(ada)
-    eventually(lambda: browser.program(f"{app.url}/me").status_code == 401)
+    eventually(lambda: browser.program(f"{app.url}/me").status_code == 401, seconds=2)
 
 
 def test_two_factors_are_asked_for(doorward_server, app):
