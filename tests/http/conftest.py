@@ -13,17 +13,17 @@ import httpx
 import msgspec
 import pytest
 
-from doorward import log
+from doorward import log, testing
 from doorward.adapters.sealing import KeyFileSealer
 from doorward.app import App, Services
 from doorward.config import Settings
 from doorward.config.settings import Signup
 from doorward.datadir import DataDir
-from doorward.testing import Inbox, MovableClock, Sent
+from doorward.testing import MovableClock, Sent
 from doorward.users import Declaration
 from tests.support.logs import restored_logging
 
-__all__ = ["Inbox", "Sent"]  # what tests of the application read mail with
+__all__ = ["Sent"]  # what tests read in an inbox
 
 ORIGIN = "http://localhost:8000"
 PASSWORD = "seven quiet herons at noon"
@@ -101,6 +101,10 @@ class World:
     def visitor(self, address: str = "127.0.0.1", **headers: str) -> Visitor:
         transport = httpx.ASGITransport(app=self.app, client=(address, 40000))
         return Visitor(httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers))
+
+
+class Inbox(testing.Inbox[World]):
+    """Every mailbox and every telephone of a world."""
 
 
 @asynccontextmanager

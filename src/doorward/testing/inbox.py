@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import select
 
@@ -74,11 +74,14 @@ def _list_messages() -> Work[list[Row]]:
     return list((yield _MESSAGES()))
 
 
+W = TypeVar("W", bound=Running)
+
+
 @dataclass
-class Inbox:
+class Inbox(Generic[W]):
     """What was sent in a world: whoever reads here has every mailbox and every telephone."""
 
-    world: Running
+    world: W
     _order: dict[str, int] = field(default_factory=dict)
 
     async def rows(self) -> list[Sent]:

@@ -119,7 +119,7 @@ class Server:
     _app: App = field(repr=False)
     _loop: asyncio.AbstractEventLoop = field(repr=False)
     _stack: ExitStack = field(repr=False)
-    _inbox: Inbox = field(init=False, repr=False)
+    _inbox: Inbox["Server"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Have one inbox, which remembers in which order it saw what."""
