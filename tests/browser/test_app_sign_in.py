@@ -19,6 +19,7 @@ from threading import Thread
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
+import pyotp
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
@@ -191,3 +192,16 @@ def test_an_app_that_wants_a_fresh_proof_gets_one(context: BrowserContext, app: 
     page.fill("[name=password]", PASSWORD)
     page.click(SUBMIT)
     app.arrived(page)
+
+
+def test_an_app_that_wants_a_second_step_waits_until_one_is_set_up(context: BrowserContext, app: App) -> None:
+    page = context.new_page()
+    sign_up(page, app.issuer)
+    expect(page.locator("h1")).to_have_text("Your profile")
+    page.goto(app.url(acr_values="aal2"))
+    page.get_by_role("button", name="Set up an app").click()
+    key = page.inner_text("#app-key").replace(" ", "")
+    page.fill("[name=code]", pyotp.TOTP(key).now())
+    page.get_by_role("button", name="Turn it on").click()
+    page.get_by_role("link", name="Go on to the app").click()
+    assert app.arrived(page)["acr"] == "aal2"

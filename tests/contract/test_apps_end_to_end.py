@@ -155,8 +155,8 @@ def test_who_lacks_a_role_or_a_second_factor_is_refused(site: Site, person: Pers
         assert asked.status_code == 401
         assert asked.json()["error"] == "insufficient_user_authentication"
         told = person.open(f"{app.url}/strong")
-        assert (told.status_code, path_of(told)) == (400, "/auth/callback"), told.text
-        assert "unmet_authentication_requirements" in told.text
+        assert (told.status_code, path_of(told)) == (200, "/account/security"), told.text
+        assert "asks for a second step" in told.text
         assert person.program(f"{app.url}/me").status_code == 200, "that signed nobody out"
 
 

@@ -159,8 +159,9 @@ class Authorize:
             return None
         if silent:
             raise _RefusedError("login_required" if not fresh else "interaction_required", "a fresh proof is needed")
-        can = 2 if session.has_factor else 1
-        if request.aal > max(session.aal, can) or (fresh and self._asked_before(request, sent, session)):
+        if request.aal == 2 and not session.has_factor:  # noqa: PLR2004  NIST 800-63B's levels
+            return self._page("/account/security", request, sent)  # where one is set up, and leads on
+        if request.aal > max(session.aal, 2) or (fresh and self._asked_before(request, sent, session)):
             raise _RefusedError("unmet_authentication_requirements", "this user cannot prove as much")
         return self._page("/confirm", request, sent)
 

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import urlencode
 
 from doorward.kernel.caller import Caller
@@ -49,9 +49,7 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A sign-in that led nowhere. `why`: unmet (a proof is wanted that the user does not have) or begun_elsewhere."""
-
-    why: Literal["unmet", "begun_elsewhere"]
+    """A sign-in that led nowhere: it took too long, or this browser has not begun it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +101,8 @@ class Forward:
         (RFC 9700 §4.7.1).
         """
         path = self._read(sent.get("state", ""), _START, client)
-        if sent.get("error") == "unmet_authentication_requirements":
-            return Lost("unmet")
         if verifier is None or path is None or sent.get("iss") != self.issuer:
-            return Lost("begun_elsewhere")
+            return Lost()
         challenge = hash_of(verifier)
 
         def fits(kept: Code) -> str | None:
@@ -114,7 +110,7 @@ class Forward:
 
         found = await self.families.redeem(sent.get("code", ""), client, fits, None, caller)
         if isinstance(found, Denied):
-            return Lost("begun_elsewhere")
+            return Lost()
         family = found.family
         seconds = max(1, (family.expires_at - self.clock.now()) // SECOND)
         return Arrived(self._signed(family.id, _APP_SESSION, client), seconds, path)

@@ -23,7 +23,6 @@ _TAG: Final = "Forward authentication"
 _HERE: Final = PROXY_CALLBACK.removesuffix("callback")  # the same folder, as the app's host has it
 _VISIBLE: Final = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 _WHY: Final = {
-    "unmet": msgid("This app asks for a second step, and your account has none yet. Set one up, then go back to it."),
     "begun_elsewhere": msgid("That took too long, or it began in another browser. Go back to the app and try again."),
     "role": msgid("Your account is not allowed to use this app. Ask whoever looks after it."),
 }
@@ -101,7 +100,7 @@ class ForwardRoutes:
         client = await self._client(call)
         found = await self.forward.arrive(client, self._verifier(call, client), call.query, call.caller)
         if isinstance(found, Lost):
-            return self._lost(client, found.why)
+            return self._lost(client, "begun_elsewhere")
         response = _to(found.path)
         _cookies(client).put(response, _app_cookie(client), found.cookie, found.seconds)
         return response
@@ -126,8 +125,8 @@ class ForwardRoutes:
         client = await self._client(call)
         why = call.query.get("why", "")
         return self.gate.render(
-            call, "forward_lost.html", why=_WHY.get(why, _WHY["begun_elsewhere"]), unmet=why == "unmet",
-            app=client.name, address=f"{_origin(client)}/",
+            call, "forward_lost.html", why=_WHY.get(why, _WHY["begun_elsewhere"]), app=client.name,
+            address=f"{_origin(client)}/",
         )  # fmt: skip
 
     def _lost(self, client: Client, why: str) -> Response:

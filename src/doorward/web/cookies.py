@@ -11,6 +11,7 @@ VISIT_SECONDS = 12 * 3600
 FORM_SECONDS = 600  # as long as the form is kept
 PENDING_SECONDS = 24 * 3600  # as long as the longest confirmation that a browser waits for
 NEWCOMER_SECONDS = 900  # as long as what somebody has filled in waits for their passkey
+GOING_ON_SECONDS = 900  # as long as an authorization request waits (see `oidc`)
 DEVICE_SECONDS = 400 * 86400  # the longest browsers keep a cookie (RFC 6265bis §5.5)
 PREFERENCE_SECONDS = 400 * 86400
 
@@ -55,6 +56,11 @@ class Cookies:
     def form(self) -> str:
         """Ties a form that waits until its sender has proven anew who they are to the browser that sent it."""
         return self.named("doorward-form")
+
+    @property
+    def going_on(self) -> str:
+        """Holds the path of ours from where somebody came to set up a second step, so that they find back."""
+        return self.named("doorward-going-on")
 
     @property
     def newcomer(self) -> str:
