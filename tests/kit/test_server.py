@@ -1,5 +1,6 @@
 """Doorward as tests of apps run it: who they can be, what they can read, how they move its clock, and what is left."""
 
+import json
 import signal
 import socket
 import threading
@@ -9,11 +10,14 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from doorward.cli import main
 from doorward.config import WrongSettings
 from doorward.kernel.startup import StartFailed, StartRefused
 from doorward.testing import Server, SoftwareAuthenticator, User, doorward_server, eventually
 from doorward.testing.making import State
+from tests.support.logs import restored_logging
 
 NUMBER = "+4915123456789"
 
@@ -249,6 +253,13 @@ def test_an_app_that_does_not_start_says_so(doorward: Server) -> None:
 
     with pytest.raises(StartFailed, match="The app did not start"):
         doorward.serve(lambda _: broken)
+
+
+def test_the_command_line_works_on_it_while_it_runs(doorward: Server) -> None:
+    ada = doorward.user("Ada")
+    with restored_logging():
+        shown = CliRunner().invoke(main, ["user", "show", "ada", "--json", "--data", str(doorward.data)])
+    assert json.loads(shown.stdout)["id"] == ada.id
 
 
 # Beginning and end ---------------------------------------------------------------------------------------------------
