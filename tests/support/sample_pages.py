@@ -246,6 +246,7 @@ EVERYTHING = Overview(
     OWN, KINDS, has_password=True, has_factor=True, grace_until=None, email="ada@example.org", phone="+49 151 23456789"
 )
 SECURITY: Mapping[str, Any] = {
+    "going_on": "", "is_enough": False,
     "own": EVERYTHING, "passkeys": OWN[:2], "app": OWN[2], "text": OWN[3], "mail": OWN[4], "codes": OWN[5],
     "codes_left": 3, "fresh": True, "phones": True,
     "signal": {"rp_id": "localhost", "user_id": "QUJD", "credentials": '["a1"]'},
@@ -254,6 +255,7 @@ NO_SECURITY: Mapping[str, Any] = {
     "own": Overview([], KINDS, has_password=True, has_factor=False, grace_until=NOW + 5 * DAY,
                     email="ada@example.org", phone=None), "passkeys": [], "app": None,
     "text": None, "mail": None, "codes": None, "codes_left": 0, "fresh": False, "signal": None,
+    "going_on": "", "is_enough": False,
 }  # fmt: skip
 STEP: Mapping[str, Any] = {
     "fields": [code_field("totp")], "kind": "totp", "asked": "Enter the six digits that your authenticator app shows.",

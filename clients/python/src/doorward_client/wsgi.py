@@ -103,7 +103,11 @@ def request_of(environ: WSGIEnvironment) -> Request:
 
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     return Request(
-        environ["REQUEST_METHOD"], quote(path.encode("latin-1"), safe=PATH), header, environ.get("QUERY_STRING", "")
+        environ["REQUEST_METHOD"],
+        quote(path.encode("latin-1"), safe=PATH),
+        header,
+        environ.get("QUERY_STRING", ""),
+        kept=environ,
     )
 
 
