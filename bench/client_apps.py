@@ -1,10 +1,12 @@
 """`python -m bench.client_apps flask|fastapi`: an app with an open and a protected endpoint, on its usual server.
 
+`/spent` tells the seconds of CPU time that the process has used.
 Settings come from DOORWARD_ISSUER and so on.
 """
 
 import socket
 import sys
+import time
 from typing import Annotated
 
 import fastapi
@@ -30,6 +32,10 @@ def flask_app() -> flask.Flask:
     def everybody() -> dict[str, str]:
         return {"sub": "somebody"}
 
+    @app.get("/spent")
+    def spent() -> dict[str, float]:
+        return {"seconds": time.process_time()}
+
     return app
 
 
@@ -47,6 +53,10 @@ def fastapi_app() -> fastapi.FastAPI:
     @app.get("/open")
     async def everybody() -> dict[str, str]:
         return {"sub": "somebody"}
+
+    @app.get("/spent")
+    async def spent() -> dict[str, float]:
+        return {"seconds": time.process_time()}
 
     return app
 

@@ -34,6 +34,8 @@ export interface SignIn {
   maxAge?: number | string;
   /** Whom to suggest. */
   loginHint?: string;
+  /** `create`: begin at the sign-up page. By tokens alone. */
+  prompt?: "create" | "login";
 }
 
 export interface Doorward {

@@ -67,7 +67,7 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
 
   // Signing in --------------------------------------------------------------------------------------------------------
 
-  async function signIn({ returnTo, acrValues, maxAge, loginHint } = {}) {
+  async function signIn({ returnTo, acrValues, maxAge, loginHint, prompt } = {}) {
     const back = ownAddress(returnTo);
     // Not extractable: a script that got in can use it while the page is open, and carry nothing away.
     const pair = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
@@ -91,7 +91,7 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
       code_challenge: await digest(begun.verifier),
       code_challenge_method: "S256",
       dpop_jkt: await digest(JSON.stringify(await publicHalf(pair))), // a stolen code is of no use without the key
-      ...given({ resource, acr_values: acrValues, max_age: maxAge, login_hint: loginHint }),
+      ...given({ resource, acr_values: acrValues, max_age: maxAge, login_hint: loginHint, prompt }),
     };
     location.assign(`${issuer}/oauth/authorize?${new URLSearchParams(query)}`);
     return NEVER;

@@ -752,6 +752,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
                 by_email,
                 settings.signup.invitation_only,
                 services.factors.party.takes_passkeys,
+                settings.signup.confirm_password,
             ).operations(),
             *PasskeySignUpRoutes(
                 gate,

@@ -149,6 +149,9 @@ def test_a_stolen_bound_token_is_worth_nothing(guard: Asked, holder: Holder) -> 
         guard.identify(request(authorization=f"Bearer {holder.token}"))
     with pytest.raises(InvalidProof):
         guard.identify(request(authorization=f"DPoP {holder.token}"))
+    send(guard, holder.token, holder.prove())
+    with pytest.raises(InvalidToken):
+        guard.verify(holder.token)  # there is no place for a proof
 
 
 def test_the_scheme_must_be_that_of_the_token(guard: Asked, doorward_issuer: Issuer, app: Client, ada: User) -> None:
@@ -167,6 +170,8 @@ def test_an_app_may_take_bound_tokens_only(
         for _ in range(2):
             with pytest.raises(InvalidToken):
                 guard.identify(request(authorization=f"Bearer {plain}"))
+            with pytest.raises(InvalidToken):
+                guard.verify(plain)
         with pytest.raises(InvalidToken):
             guard.identify(request(x_api_key=doorward_issuer.api_key(ada, "read")))
         assert send(guard, holder.token, holder.prove()) == ada.sub

@@ -2,14 +2,19 @@
 
 import base64
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import flask
 import httpx
 import pytest
 from joserfc.jwk import ECKey
 
+import doorward_client.flask
+from doorward_client import Requirement
 from doorward_client.testing import Issuer, MovableClock, User
 from doorward_client.testing.issuer import Client, Kind
 from tests.support.client_apps import FRAMEWORKS, READS_FORMS, listening, serving
@@ -72,19 +77,24 @@ class App:
         return Browser(self.url)
 
 
+def settings_for(issuer: Issuer, clock: MovableClock, url: str) -> dict[str, Any]:
+    """What an app is told that is registered as `web`."""
+    client = issuer.client("web", app_url=url)
+    return {
+        "issuer": issuer.url,
+        "client_id": client.client_id,
+        "client_secret": client.secret,
+        "app_url": url,
+        "clock": clock.as_clock(real_monotonic=True),
+    }
+
+
 @pytest.fixture(params=FRAMEWORKS)
 def served(request: pytest.FixtureRequest, doorward_issuer: Issuer, doorward_clock: MovableClock) -> Iterator[App]:
     with listening() as (listener, url):
-        client = doorward_issuer.client("web", app_url=url)
-        given = {
-            "issuer": doorward_issuer.url,
-            "client_id": client.client_id,
-            "client_secret": client.secret,
-            "app_url": url,
-            "clock": doorward_clock.as_clock(real_monotonic=True),
-        }
+        given = settings_for(doorward_issuer, doorward_clock, url)
         with serving(request.param, listener, given):
-            yield App(url, client, request.param)
+            yield App(url, doorward_issuer.clients["web"], request.param)
 
 
 # Tokens --------------------------------------------------------------------------------------------------------------
@@ -175,6 +185,49 @@ def test_a_bound_token_counts_only_with_a_proof_of_its_key(
     again = served.get("/me", authorization=f"DPoP {token}", dpop=mine)
     assert again.status_code == 401
     assert again.headers["www-authenticate"].startswith('DPoP error="invalid_dpop_proof"')
+
+
+@pytest.mark.parametrize("framework", ["asgi", "wsgi"])
+def test_a_proof_is_looked_at_once_however_often_an_app_asks_who_it_is(
+    framework: str, doorward_issuer: Issuer, doorward_clock: MovableClock, ada: User
+) -> None:
+    key = ECKey.generate_key("P-256", private=True)
+    with listening() as (listener, url):
+        given = settings_for(doorward_issuer, doorward_clock, url)
+        with serving(framework, listener, {**given, "protect": Requirement.of()}):
+            token = doorward_issuer.access_token(ada, doorward_issuer.clients["web"], cnf={"jkt": key.thumbprint()})
+            headers = {
+                "authorization": f"DPoP {token}",
+                "dpop": proof(key, doorward_clock, token, url=f"{url}/me"),
+            }
+            assert HTTP.get(f"{url}/me", headers=headers).json()["sub"] == ada.sub
+            assert HTTP.get(f"{url}/me", headers=headers).status_code == 401
+
+
+def test_who_somebody_is_is_forgotten_with_the_request_and_known_to_one_guard_alone(
+    doorward_issuer: Issuer, doorward_clock: MovableClock, ada: User
+) -> None:
+    given = settings_for(doorward_issuer, doorward_clock, "http://127.0.0.1:9")
+    token = doorward_issuer.access_token(ada, doorward_issuer.clients["web"])
+    app = flask.Flask("app")
+    doorward = doorward_client.flask.Doorward(app, **given)
+    other = doorward_client.flask.Doorward(**given, audience="https://other.example")
+
+    @app.get("/me")
+    @doorward.login_required
+    def me() -> str:
+        return doorward.user.sub
+
+    @app.get("/both")
+    @doorward.login_required
+    def both() -> str:
+        return other.user.sub
+
+    with doorward.guard, other.guard, app.app_context():  # as in a shell, or around a test
+        browser, bearer = app.test_client(), {"authorization": f"Bearer {token}"}
+        assert browser.get("/me", headers=bearer).text == ada.sub
+        assert browser.get("/me").status_code == 401
+        assert browser.get("/both", headers=bearer).status_code == 401
 
 
 def test_an_api_key_is_asked_about(served: App, doorward_issuer: Issuer, ada: User) -> None:
@@ -318,6 +371,33 @@ def test_a_change_needs_the_csrf_token(served: App, doorward_issuer: Issuer, ada
     assert by_form.status_code == (200 if served.framework in READS_FORMS else 403)
 
 
+def begun(served: App, path: str, cookie: str, origin: str) -> int:
+    """The status that answers a form of which nothing but the headers has come."""
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"Host: {urlsplit(served.url).netloc}",
+        f"Origin: {origin}",
+        f"Cookie: doorward-session={cookie}",
+        "Content-Type: multipart/form-data; boundary=x",
+        "Content-Length: 300000000",
+    ]
+    with socket.create_connection(("127.0.0.1", urlsplit(served.url).port or 0), 5) as sent:
+        sent.sendall("\r\n".join([*lines, "", "--x\r\n"]).encode())
+        return int(sent.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.asvs("3.5.1")
+def test_forms_of_strangers_and_of_other_sites_are_not_read(served: App, doorward_issuer: Issuer, ada: User) -> None:
+    doorward_issuer.signed_in = ada
+    browser = served.browser()
+    browser.sign_in()
+    mine = browser.cookies["doorward-session"]
+    assert begun(served, "/me", "A" * 43, served.url) == 401
+    assert begun(served, "/auth/sign-out", "A" * 43, served.url) == 303
+    assert begun(served, "/me", mine, "https://evil.example") == 403
+    assert begun(served, "/auth/sign-out", mine, "https://evil.example") == 403
+
+
 @pytest.mark.asvs("7.4.1")
 def test_signing_out_ends_the_session_here_and_at_the_issuer(served: App, doorward_issuer: Issuer, ada: User) -> None:
     doorward_issuer.signed_in = ada
@@ -333,6 +413,35 @@ def test_signing_out_ends_the_session_here_and_at_the_issuer(served: App, doorwa
     browser.cookies["doorward-session"] = stolen
     assert browser.ask("/me").status_code == 303
     assert [end["kind"] for end in doorward_issuer.ended] == ["family"]
+
+
+@pytest.mark.asvs("3.5.1")
+def test_a_form_of_another_site_that_comes_without_the_cookie_does_not_take_it_away(served: App) -> None:
+    elsewhere = served.browser().ask("/auth/sign-out", "POST", {"origin": "https://evil.example"})
+    assert elsewhere.status_code == 303
+    assert "set-cookie" not in elsewhere.headers
+    stale = served.browser()
+    stale.cookies["doorward-session"] = "A" * 43
+    stale.ask("/auth/sign-out", "POST")
+    assert stale.cookies == {}
+
+
+@pytest.mark.parametrize("length", [2000, 2001, 6000])
+def test_no_page_to_come_back_to_is_too_long_for_signing_in(
+    served: App, doorward_issuer: Issuer, ada: User, length: int
+) -> None:
+    doorward_issuer.signed_in = ada
+    where = "/me?".ljust(length, "x")
+    browser = served.browser()
+    asked = httpx.QueryParams(next=where, acr_values="é" * 200)
+    sent = ""
+    for _ in range(8):
+        answer = browser.ask(f"/auth/sign-in?{asked}")
+        assert all(len(line) < 4096 for line in answer.headers.get_list("set-cookie"))
+        assert sum(map(len, browser.cookies.values())) < 8000
+        sent = answer.headers["location"]
+    back = browser.ask(sent).headers["location"]
+    assert browser.ask(back).headers["location"] == (where if length == 2000 else "/")
 
 
 def test_a_session_outlives_its_access_token(

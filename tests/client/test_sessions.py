@@ -1,11 +1,13 @@
 """Sessions of browsers at an app: where they are kept, and how they are refreshed however many tabs ask."""
 
 import hashlib
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,11 +23,11 @@ from doorward_client import (
     Settings,
     Unavailable,
 )
-from doorward_client.request import Headers
+from doorward_client.flows import Answer, Call, Exclusive, Flow
 from doorward_client.sessions import Session, Sessions
 from doorward_client.testing import Issuer, MovableClock, User
 from doorward_client.testing.issuer import Client
-from tests.support.client_calls import Asked, guarding, wait_until
+from tests.support.client_calls import Asked, guarding, request, wait_until
 
 COOKIE = "c" * 43
 SESSION = Session("access", 100.0, "refresh", "sub", 200.0, {"name": "Ada"})
@@ -120,7 +122,7 @@ def cookie(guard: Asked, doorward_issuer: Issuer, app: Client, ada: User) -> str
 
 
 def visit(cookie: str) -> Request:
-    return Request("GET", "/", Headers({"cookie": f"doorward-session={cookie}"}))
+    return Request("GET", "/", {"cookie": f"doorward-session={cookie}"}.get)
 
 
 def tokens_asked_for(issuer: Issuer) -> int:
@@ -177,6 +179,47 @@ def test_while_nothing_can_be_refreshed_the_old_token_is_used_to_its_end(
     assert guard.identify(visit(cookie)).sub == ada.sub
 
 
+def under_way(flow: Flow[Any]) -> tuple[str, Flow[Any]]:
+    """What a flow does while nobody else does the same, and the name of that."""
+    step = flow.send(None)
+    assert isinstance(step, Exclusive)
+    return step.name, step.flow()
+
+
+@pytest.mark.asvs("7.4.1")
+def test_a_refresh_that_is_under_way_does_not_bring_back_who_has_signed_out(guard: Asked, cookie: str) -> None:
+    browser = guard.core.browser
+    assert browser is not None
+    session = browser.sessions.load(cookie, 0)
+    assert session is not None
+    headers = {"cookie": f"doorward-session={cookie}", "x-csrf-token": browser.csrf_token(visit(cookie))}
+    guard.verify(session.access_token)
+    renewing, refresh = under_way(browser.refresh(cookie, session))
+    assert isinstance(refresh.send(None), Call)
+    ending, end = under_way(browser.sign_out(Request("POST", "/auth/sign-out", headers.get)))
+    assert renewing == ending, "in one process they wait for each other"
+    with pytest.raises(StopIteration):
+        end.send(None)
+    renewed = {"access_token": session.access_token, "token_type": "Bearer"}
+    with pytest.raises(NotSignedIn):
+        refresh.send(Answer(200, json.dumps(renewed).encode()))
+    assert browser.sessions.load(cookie, 0) is None
+
+
+def test_a_session_ends_when_its_refresh_is_refused_at_the_second_attempt(guard: Asked, cookie: str) -> None:
+    browser = guard.core.browser
+    assert browser is not None
+    session = browser.sessions.load(cookie, 0)
+    assert session is not None
+    guard.verify(session.access_token)
+    _, refresh = under_way(browser.refresh(cookie, session))
+    assert isinstance(refresh.send(None), Call)
+    assert isinstance(refresh.throw(Unavailable("the answer was lost")), Call)
+    with pytest.raises(NotSignedIn):
+        refresh.send(Answer(400, b'{"error": "invalid_grant"}'))
+    assert browser.sessions.load(cookie, 0) is None
+
+
 @pytest.mark.asvs("10.4.5")
 def test_a_session_whose_refresh_token_was_stolen_and_used_ends(
     guard: Asked, cookie: str, doorward_issuer: Issuer, app: Client, doorward_clock: MovableClock
@@ -212,16 +255,16 @@ def test_a_websocket_of_another_site_is_not_opened(
     guard: Asked, cookie: str, settings: Settings, ada: User, origin: str | None
 ) -> None:
     own = {"cookie": f"doorward-session={cookie}", "origin": settings.app_url or ""}
-    assert guard.identify(Request("WEBSOCKET", "/", Headers(own))).sub == ada.sub
+    assert guard.identify(Request("WEBSOCKET", "/", own.get)).sub == ada.sub
     foreign = {name: value for name, value in (own | {"origin": origin}).items() if value is not None}
     with pytest.raises(ForgedRequest):
-        guard.identify(Request("WEBSOCKET", "/", Headers(foreign)))
+        guard.identify(Request("WEBSOCKET", "/", foreign.get))
 
 
 def test_behind_tls_the_cookie_is_bound_to_its_host(doorward_issuer: Issuer, app: Client) -> None:
     settings = Settings(doorward_issuer.url, app.client_id, app.secret, app_url="https://app.example")
     with Guard(settings, store=SessionsInMemory()) as guard:
-        reply = guard.route(Request("GET", "/auth/sign-in", Headers()))
+        reply = guard.route(request(path="/auth/sign-in"))
     assert reply is not None
     (line,) = [value for name, value in reply.headers if name == "Set-Cookie"]
     assert line.startswith("__Host-doorward-sign-in-")

@@ -103,6 +103,69 @@ def test_it_is_as_strict_as_the_real_one(doorward_issuer: Issuer, ada: User, cha
     assert httpx.post(f"{doorward_issuer.url}/oauth/token", data=right, auth=auth).status_code == 400
 
 
+def asking(issuer: Issuer, **more: str) -> dict[str, list[str]]:
+    """What comes back of an authorization request of the registered app."""
+    client = issuer.clients["app"]
+    asked = {
+        "response_type": "code",
+        "client_id": client.client_id,
+        "redirect_uri": client.redirect_uris[0],
+        "scope": "openid offline_access",
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+        **more,
+    }
+    answer = httpx.get(f"{issuer.url}/oauth/authorize", params=asked)
+    return parse_qs(urlsplit(answer.headers["location"]).query)
+
+
+def redeeming(issuer: Issuer, **form: str) -> httpx.Response:
+    client = issuer.clients["app"]
+    return httpx.post(f"{issuer.url}/oauth/token", data=form, auth=(client.client_id, client.secret or ""))
+
+
+def redeemed(issuer: Issuer, code: str) -> httpx.Response:
+    uri = issuer.clients["app"].redirect_uris[0]
+    return redeeming(issuer, grant_type="authorization_code", code=code, redirect_uri=uri, code_verifier=VERIFIER)
+
+
+@pytest.mark.usefixtures("app")
+def test_a_code_lives_for_a_minute(doorward_issuer: Issuer, doorward_clock: MovableClock) -> None:
+    doorward_issuer.signed_in = doorward_issuer.user()
+    first, second = (asking(doorward_issuer)["code"][0] for _ in range(2))
+    doorward_clock.advance(59)
+    assert redeemed(doorward_issuer, first).status_code == 200
+    doorward_clock.advance(1)
+    assert redeemed(doorward_issuer, second).json() == {"error": "invalid_grant"}
+
+
+@pytest.mark.usefixtures("app")
+def test_an_id_token_comes_with_a_sign_in_and_not_with_a_refresh(doorward_issuer: Issuer) -> None:
+    doorward_issuer.signed_in = doorward_issuer.user()
+    first = redeemed(doorward_issuer, asking(doorward_issuer)["code"][0]).json()
+    assert "id_token" in first
+    renewed = redeeming(doorward_issuer, grant_type="refresh_token", refresh_token=first["refresh_token"]).json()
+    assert renewed.keys() == first.keys() - {"id_token"}
+
+
+@pytest.mark.usefixtures("app")
+def test_who_signed_in_too_long_ago_does_so_again(doorward_issuer: Issuer, doorward_clock: MovableClock) -> None:
+    now = int(doorward_clock.now())
+    ada = doorward_issuer.signed_in = doorward_issuer.user(signed_in_at=now - 100)
+
+    def signed_in_at(**more: str) -> int:
+        said = redeemed(doorward_issuer, asking(doorward_issuer, **more)["code"][0]).json()
+        when: int = jwt.decode(said["id_token"], doorward_issuer.keys[0]).claims["auth_time"]
+        return when
+
+    assert signed_in_at(max_age="100") == now - 100
+    assert asking(doorward_issuer, max_age="99", prompt="none")["error"] == ["login_required"]
+    assert signed_in_at(max_age="99") == now
+    ada.signed_in_at = now - 1
+    assert signed_in_at(prompt="login") == now
+    assert asking(doorward_issuer, max_age="soon")["error"] == ["invalid_request"]
+
+
 def test_the_clock_moves_when_it_is_told_to(doorward_issuer: Issuer, doorward_clock: MovableClock, ada: User) -> None:
     client = doorward_issuer.client()
     token = doorward_issuer.access_token(ada, client)

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from typing import Any
@@ -21,6 +23,7 @@ from doorward_client.uploads import (
 
 KINDS = ["JPEG", "PNG", "WEBP"]
 RED = (255, 0, 0)
+END = b"\xff\xd9"  # of a JPEG
 SCRIPT = b"<script>alert(1)</script>"
 
 
@@ -49,6 +52,23 @@ def test_a_picture_is_kept_written_anew_under_a_name_of_ours(kind: str) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 def test_every_usual_png_can_be_read(mode: str) -> None:
     assert accept_image(picture("PNG", mode=mode)).width == 8
+
+
+def test_grey_of_sixteen_bits_stays_as_grey_as_it_was() -> None:
+    file = io.BytesIO()
+    Image.new("I;16", (8, 6), 30_000).save(file, "PNG")
+    assert opened(accept_image(file.getvalue()).content).getpixel((0, 0)) == 30_000 // 256
+
+
+def test_of_the_two_pictures_that_phones_put_into_one_file_the_first_is_kept() -> None:
+    file = io.BytesIO()
+    first, second = (Image.new("L", (8, 6), grey) for grey in (10, 250))
+    first.save(file, "MPO", save_all=True, append_images=[second])
+    sent = file.getvalue()
+    kept = opened(accept_image(sent).content)
+    assert (kept.format, kept.getpixel((0, 0))) == ("JPEG", 10)
+    with pytest.raises(NotAPicture, match="more in the file"):
+        accept_image(sent + SCRIPT)
 
 
 def test_a_jpeg_for_print_becomes_one_for_screens() -> None:
@@ -184,6 +204,52 @@ def test_five_mebibytes_are_the_most() -> None:
 def test_pixels_are_counted_before_any_is_decoded(size: tuple[int, int]) -> None:
     with pytest.raises(TooLarge):
         accept_image(claiming(*size))
+
+
+def progressive() -> tuple[bytes, bytes]:
+    """A progressive JPEG without its end, and the last of the ten scans in it, which may come as often as one likes."""
+    sent = picture("JPEG", progressive=True)
+    return sent[:-2], sent[sent.rindex(b"\xff\xda") : -2]
+
+
+@pytest.mark.asvs("5.2.1")
+def test_the_rounds_over_a_progressive_picture_are_counted_before_any_is_made() -> None:
+    start, scan = progressive()
+    assert accept_image(start + 90 * scan + END).width == 8
+    with pytest.raises(TooLarge, match="100 scans"):
+        accept_image(start + 91 * scan + END)
+
+
+@pytest.mark.asvs("5.2.1")
+@pytest.mark.parametrize("bare", [b"\xff\x01", b"\xff\xd0", b"\xff\xd7"], ids=bytes.hex)
+def test_no_scan_hides_in_a_segment_that_decoders_do_not_see(bare: bytes) -> None:
+    """These have no length. Whoever reads one takes the FF DA that follows for it, and misses thousands of scans."""
+    start, scan = progressive()
+    hidden = (0xFFDA // len(scan) * scan).ljust(0xFFDA, b"\xff")
+    with pytest.raises(TooLarge, match="100 scans"):
+        accept_image(start + bare + hidden + END)
+
+
+PEAKS = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from doorward_client.uploads import accept_image
+
+content = sys.stdin.buffer.read()
+for times in (1, 6):
+    with ThreadPoolExecutor(times) as pool:
+        list(pool.map(accept_image, [content] * times))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.asvs("5.2.6")
+def test_many_pictures_at_once_take_hardly_more_memory_than_one() -> None:
+    sent = picture("WEBP", size=(2000, 2000), mode="RGBA", lossless=True)
+    assert len(sent) < 1000
+    done = subprocess.run([sys.executable, "-c", PEAKS], input=sent, capture_output=True, check=True)
+    one, many = (int(line) for line in done.stdout.split())
+    assert many < one * 2.5  # a little more, for what the allocator keeps
 
 
 def test_what_is_written_is_counted_too() -> None:

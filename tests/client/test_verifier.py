@@ -12,8 +12,9 @@ from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, RSAKey
 
 from doorward_client import InvalidToken, Settings, Unavailable
+from doorward_client.flows import Call, Exclusive, Flow
 from doorward_client.jws import encode
-from doorward_client.provider import VerificationKey
+from doorward_client.provider import Provider, VerificationKey
 from doorward_client.testing import Issuer, MovableClock, User
 from doorward_client.testing.issuer import Client, algorithm, public, sign
 from tests.support.client_calls import Asked, guarding
@@ -290,12 +291,38 @@ def test_a_key_that_is_published_no_more_is_believed_no_more(
         refuse(guard, long)  # though it was verified before
 
 
-def test_keys_that_cannot_be_had_are_no_reason_to_believe(guard: Asked, doorward_issuer: Issuer, good: str) -> None:
-    doorward_issuer.broken.add("/.well-known/jwks.json")
+@pytest.mark.parametrize("kind", ["threads", "tasks"])
+def test_keys_that_cannot_be_had_are_no_reason_to_believe_and_not_asked_for_again_at_once(
+    settings: Settings, doorward_issuer: Issuer, good: str, doorward_clock: MovableClock, kind: str
+) -> None:
+    with guarding(kind, settings, doorward_clock.as_clock()) as guard:
+        doorward_issuer.broken.add("/.well-known/jwks.json")
+        for _ in range(10):
+            with pytest.raises(Unavailable):
+                guard.verify(good)
+        assert keys_read(doorward_issuer) == 1
+        doorward_issuer.broken.clear()
+        doorward_clock.advance(5)
+        assert guard.verify(good).sub
+
+
+def test_the_five_seconds_begin_when_an_attempt_has_ended_however_long_it_took(doorward_clock: MovableClock) -> None:
+    provider = Provider("https://id.example", doorward_clock.as_clock())
+
+    def attempt() -> Flow[None]:
+        step = provider.find("k").send(None)
+        assert isinstance(step, Exclusive)
+        return step.flow()
+
+    first = attempt()
+    assert isinstance(first.send(None), Call)
+    doorward_clock.advance(5)
+    with pytest.raises(Unavailable, match="no answer"):
+        first.throw(Unavailable("no answer"))
     with pytest.raises(Unavailable):
-        guard.verify(good)
-    doorward_issuer.broken.clear()
-    assert guard.verify(good).sub
+        attempt().send(None)
+    doorward_clock.advance(5)
+    assert isinstance(attempt().send(None), Call)
 
 
 @pytest.mark.asvs("11.2.3")
@@ -346,10 +373,19 @@ def test_refused_tokens_are_not_kept(guard: Asked, doorward_issuer: Issuer, clai
     [{"issuer": "http://id.example"}, {"issuer": "https://id.example/"}, {"issuer": "https://u:p@id.example"},
      {"issuer": "https://id.example?x"}, {"issuer": "ftp://127.0.0.1"}, {"issuer": ""}, {"client_id": ""},
      {"client_secret": None}, {"app_url": "http://app.example"}, {"app_url": "https://app.example/path"},
-     {"require_dpop": True, "app_url": None}],
+     {"require_dpop": True, "app_url": None}, {"revocation": "introspect"}, {"revocation": "Feed"},
+     {"revocation": "none"}, {"revocation": ""}, {"app_url": "https://App.example"},
+     {"app_url": "https://app.example:443"}, {"app_url": "http://localhost:80"}, {"app_url": "https://app.example:"},
+     {"app_url": "https://app.example:70000"}, {"app_url": "https://bücher.example"}, {"prefix": ""}, {"prefix": "/"},
+     {"prefix": "auth"}, {"prefix": "/auth/"}, {"prefix": "//auth"}, {"prefix": "/a b"}, {"prefix": "/auth?"},
+     {"after_sign_out": "//evil.example"}, {"after_sign_out": "/\\evil.example"}, {"after_sign_out": "bye"},
+     {"after_sign_out": "http://evil.example"}, {"after_sign_out": "javascript:1"}, {"after_sign_out": "/\r\nx: y"}],
+    ids=str,
 )  # fmt: skip
 def test_settings_that_cannot_be_safe_are_refused(wrong: dict[str, Any]) -> None:
     right: dict[str, Any] = {"issuer": "https://id.example", "client_id": "a", "client_secret": "s"}
-    Settings(**right)
+    for url in ("https://app.example", "https://app.example:8443", "http://localhost:5001", "http://[::1]:5001"):
+        Settings(**right, app_url=url, prefix="/sign/in", after_sign_out="/bye?from=app")
+    Settings(**right, after_sign_out="https://www.example/bye")
     with pytest.raises(ValueError, match=next(iter(wrong))[:5]):
         Settings(**{**right, **wrong})

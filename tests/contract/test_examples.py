@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -87,7 +88,7 @@ def test_an_example_is_signed_in_to(tmp_path: Path, framework: str, monkeypatch:
     ):
         assert "Everybody may read this" in person.open(f"{app_url}/").text
         person.open(f"{app_url}/me")
-        page = person.sign_in("ada")
+        page = person.fill_in("ada")
         assert (page.status_code, str(page.url)) == (200, f"{app_url}/me")
         assert "Hello, Ada &lt;3" in page.text
         assert set(person.program(f"{app_url}/api/me").json()["scope"]) >= {"openid", "profile"}
@@ -98,6 +99,7 @@ def test_an_example_is_signed_in_to(tmp_path: Path, framework: str, monkeypatch:
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_the_tests_of_an_example_pass_and_its_code_is_clean(tmp_path: Path, framework: str) -> None:
     folder = tmp_path / "notes"
+    (tmp_path / "pyproject.toml").write_text('[tool.pytest]\naddopts = ["--of-another-project"]\n')
     assert operate("add", framework, str(folder), "--data", str(tmp_path / "data")).exit_code == 0
     for tool in (["pytest", "-q", "-p", "no:cacheprovider"], ["ruff", "check", "--isolated", "--no-cache"]):
         done = subprocess.run(
@@ -120,6 +122,47 @@ def test_the_secret_is_for_its_owner_alone_and_no_word_is_left_to_fill_in(tmp_pa
     assert "@" not in readme
     for file in folder.iterdir():
         assert settings["client_secret"] not in file.read_text() or file == secret
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_library_is_installed_from_the_clone_and_never_by_a_name_that_is_anybodys(
+    tmp_path: Path, framework: str
+) -> None:
+    folder = tmp_path / "notes"
+    said = operate("add", framework, str(folder), "--data", str(tmp_path / "data")).output
+    library = f"{ROOT}/clients/python"
+    assert f"pip install '{library}[{framework}]'" in said
+    for text in (said, (folder / "README.md").read_text(), (ROOT / "docs/protect-your-app.md").read_text()):
+        assert re.search(r"pip install [^\n]*clients/python\[", text)
+        assert not re.search(r"pip install [^\n]*doorward-client", text)
+    assert f"pytest '{library}[{framework},testing]'" in (folder / "README.md").read_text()
+
+
+def test_it_says_where_the_app_will_look_for_doorward(tmp_path: Path) -> None:
+    data, elsewhere = str(tmp_path / "data"), "http://127.0.0.1:9000"
+    usual = operate("add", "flask", str(tmp_path / "one"), "--data", data)
+    assert "asks Doorward at http://localhost:8000," in usual.output
+    other = operate("add", "flask", str(tmp_path / "two"), "--issuer", elsewhere, "--data", data)
+    assert f"asks Doorward at {elsewhere}," in other.output
+    assert json.loads((tmp_path / "two/doorward.json").read_text())["issuer"] == elsewhere
+    wrong = operate("add", "flask", str(tmp_path / "three"), "--issuer", "http://id.example", "--data", data)
+    assert wrong.exit_code == 2
+    assert "https://" in wrong.output
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_behind_a_proxy_that_ends_tls_the_app_listens_on_a_port_that_is_free_to_take(
+    tmp_path: Path, framework: str
+) -> None:
+    folder = tmp_path / "notes"
+    said = operate("add", framework, str(folder), "--url", "https://app.example", "--data", str(tmp_path / "data"))
+    assert said.exit_code == 0, said.output
+    assert "passes what comes to app.example on to 127.0.0.1:5001" in said.output
+    started = {"django": "manage.py runserver 5001"}.get(framework, "app.py")
+    assert started in said.output
+    assert started in (folder / "README.md").read_text()
+    assert framework == "django" or "port=5001" in (folder / "app.py").read_text()
+    assert framework != "django" or '"app.example"' in (folder / "project.py").read_text()
 
 
 def test_nothing_is_overwritten_and_nothing_registered_then(tmp_path: Path) -> None:

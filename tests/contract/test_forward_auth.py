@@ -171,7 +171,7 @@ def arrived(answer: httpx.Response) -> dict[str, str]:
 @pytest.mark.asvs("7.1.3", "8.2.1", "8.3.1")
 def test_people_sign_in_on_the_way_and_arrive_where_they_wanted_to(site: Site, person: Person) -> None:
     person.open(f"{site.app}/pages/Door%20ward?tab=1&x=%26#top")
-    told = arrived(person.sign_in("ada"))
+    told = arrived(person.fill_in("ada"))
     assert told["path"] == "/pages/Door%20ward?tab=1&x=%26"
     assert told["remote-user"] == "ada"
     assert told["remote-name"] == "Ada %C5%81ovelace, 100 %25"
@@ -183,7 +183,7 @@ def test_people_sign_in_on_the_way_and_arrive_where_they_wanted_to(site: Site, p
 
 def test_what_a_browser_says_of_itself_never_arrives(site: Site, person: Person) -> None:
     person.open(f"{site.app}/")
-    person.sign_in("bob")
+    person.fill_in("bob")
     forged = dict.fromkeys(IDENTITY, "root")
     told = arrived(person.http.get(f"{site.app}/", headers=forged))
     assert "root" not in told.values()
@@ -205,7 +205,7 @@ def test_who_is_out_at_doorward_is_out_at_the_app(
     site: Site, person: Person, record_property: Callable[[str, object], None]
 ) -> None:
     person.open(f"{site.app}/")
-    arrived(person.sign_in("ada"))
+    arrived(person.fill_in("ada"))
     session = person.http.get(f"{site.url}/api/sessions/current").json()
     headers = {"x-csrf-token": session["csrf_token"], "origin": site.url}
     assert person.http.delete(f"{site.url}/api/sessions/current", headers=headers).status_code == 204
@@ -216,7 +216,7 @@ def test_who_is_out_at_doorward_is_out_at_the_app(
 
 def test_signing_out_at_the_app_ends_the_session_unless_another_site_leads_there(site: Site, person: Person) -> None:
     person.open(f"{site.app}/")
-    arrived(person.sign_in("ada"))
+    arrived(person.fill_in("ada"))
     link = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
     picture = {**link, "sec-fetch-mode": "no-cors"}
     for headers in ({**link, "sec-fetch-site": "cross-site"}, {**link, "sec-fetch-site": "same-site"}, picture, {}):
@@ -231,7 +231,7 @@ def test_signing_out_at_the_app_ends_the_session_unless_another_site_leads_there
 
 def test_a_role_that_is_asked_for_is_needed(site: Site, person: Person) -> None:
     person.open(f"{site.desk}/")
-    refused = person.sign_in("bob")
+    refused = person.fill_in("bob")
     assert str(refused.url).startswith(f"{site.url}/forward-auth/desk/lost?why=role")
     assert "not allowed to use this app" in refused.text
     assert person.program(f"{site.desk}/").status_code == 403
@@ -240,4 +240,4 @@ def test_a_role_that_is_asked_for_is_needed(site: Site, person: Person) -> None:
 
 def test_who_has_the_role_passes(site: Site, person: Person) -> None:
     person.open(f"{site.desk}/?role=none")
-    assert arrived(person.sign_in("ada"))["path"] == "/?role=none"
+    assert arrived(person.fill_in("ada"))["path"] == "/?role=none"

@@ -26,7 +26,12 @@ def _names(lock: Path) -> set[str]:
 
 
 def _asked_for() -> set[str]:
-    return _named(PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"].values())
+    return _named(PROJECT["project"]["dependencies"], *map(_own, PROJECT["dependency-groups"].values()))
+
+
+def _own(group: list[str | dict[str, str]]) -> list[str]:
+    """What a group names itself, without the groups that it includes."""
+    return [requirement for requirement in group if isinstance(requirement, str)]
 
 
 def _named(*groups: list[str]) -> set[str]:
@@ -62,6 +67,10 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
 def test_the_client_library_needs_nothing_that_is_not_locked_and_written_down() -> None:
     needed = _named(CLIENT["dependencies"], *CLIENT["optional-dependencies"].values())
     assert needed <= _asked_for()
+
+
+def test_what_tests_of_apps_need_is_locked_and_written_down_too() -> None:
+    assert _named(*PROJECT["project"]["optional-dependencies"].values()) <= _asked_for()
 
 
 @pytest.mark.asvs("15.1.2")

@@ -125,6 +125,17 @@ async def test_prompt_none_shows_no_page(world: World) -> None:
         assert back(await ada.get(app.url(VERIFIER, prompt=mixed)))["error"] == "invalid_request"
 
 
+async def test_prompt_create_begins_at_the_sign_up_page_and_goes_on_to_the_app(world: World) -> None:
+    """OpenID Connect: Initiating User Registration 1.0 §4. Whoever is signed in has an account already."""
+    app, eve = await register(world), world.visitor()
+    target = next_of(await eve.get(app.url(VERIFIER, prompt="create")), "/sign-up")
+    await eve.sign_up("eve")
+    assert back(await eve.get(target))["code"]
+    assert back(await eve.get(app.url(VERIFIER, prompt="create")))["code"]
+    assert back(await world.visitor().get(app.url(VERIFIER, prompt="none create")))["error"] == "invalid_request"
+    assert "create" in (await eve.get("/.well-known/openid-configuration")).json()["prompt_values_supported"]
+
+
 @pytest.mark.parametrize("asked", [{"prompt": "login"}, {"max_age": "0"}, {"max_age": "60"}])
 async def test_a_fresh_proof_is_asked_for_once_and_the_request_goes_on(world: World, asked: dict[str, str]) -> None:
     app, ada = await register(world), await member(world)

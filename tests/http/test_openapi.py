@@ -14,6 +14,7 @@ import pytest
 from doorward.config import Settings
 from doorward.confirmations import Purpose
 from doorward.oidc import Client
+from doorward.testing.authenticator import SoftwareAuthenticator
 from doorward.web.routing import FORM, JSON, Access, Operation
 from tests.http.conftest import ORIGIN, PASSWORD, Inbox, Visitor, World
 from tests.support.apps import member as app_member
@@ -30,7 +31,6 @@ from tests.support.attack import (
 )
 from tests.support.factors import OWN, STEP, app_code, make_codes, set_up_app
 from tests.support.json_schema import faults, resolve, schema_faults
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 NEW = "another quite different phrase"

@@ -16,7 +16,6 @@ from doorward_client import AsyncGuard, Clock, Guard, Principal, Request, Requir
 from doorward_client.core import Core
 from doorward_client.jws import encode
 from doorward_client.principal import LOGIN
-from doorward_client.request import Headers
 from doorward_client.testing import MovableClock
 from doorward_client.testing.issuer import algorithm, sign
 
@@ -85,7 +84,7 @@ def wait_until(happened: Callable[[], bool]) -> float:
 
 def request(method: str = "GET", path: str = "/", **headers: str) -> Request:
     """A request with these headers; `_` stands for `-`."""
-    return Request(method, path, Headers({name.replace("_", "-"): value for name, value in headers.items()}))
+    return Request(method, path, {name.replace("_", "-"): value for name, value in headers.items()}.get)
 
 
 def proof(

@@ -20,6 +20,7 @@ from doorward.authenticators.qr import qr_svg
 from doorward.kernel.instant import DAY, MINUTE, SECOND
 from doorward.recovery.not_me import Happened
 from doorward.signin.cool_off import Wait
+from doorward.signup.passwords import confirmation_field
 from doorward.testing import MovableClock
 from doorward.users.directory import Column, Member, Page
 from doorward.web.forms import FormField
@@ -245,6 +246,7 @@ EVERYTHING = Overview(
     OWN, KINDS, has_password=True, has_factor=True, grace_until=None, email="ada@example.org", phone="+49 151 23456789"
 )
 SECURITY: Mapping[str, Any] = {
+    "going_on": "", "is_enough": False,
     "own": EVERYTHING, "passkeys": OWN[:2], "app": OWN[2], "text": OWN[3], "mail": OWN[4], "codes": OWN[5],
     "codes_left": 3, "fresh": True, "phones": True,
     "signal": {"rp_id": "localhost", "user_id": "QUJD", "credentials": '["a1"]'},
@@ -253,6 +255,7 @@ NO_SECURITY: Mapping[str, Any] = {
     "own": Overview([], KINDS, has_password=True, has_factor=False, grace_until=NOW + 5 * DAY,
                     email="ada@example.org", phone=None), "passkeys": [], "app": None,
     "text": None, "mail": None, "codes": None, "codes_left": 0, "fresh": False, "signal": None,
+    "going_on": "", "is_enough": False,
 }  # fmt: skip
 STEP: Mapping[str, Any] = {
     "fields": [code_field("totp")], "kind": "totp", "asked": "Enter the six digits that your authenticator app shows.",
@@ -287,6 +290,10 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "errors": [("uid", "The username needs at least 2 characters"),
                    ("password", "The password needs at least 15 characters")], "next": "/account", "challenge": None,
         "passkeys": True}),
+    "sign-up-twice": ("sign_up.html", "/sign-up", False, {
+        "fields": [UID, NAME, NEW_PASSWORD, replace(confirmation_field(), error="The two passwords are not the same")],
+        "errors": [("password_confirmation", "The two passwords are not the same")], "next": "/account",
+        "challenge": None, "passkeys": False}),
     "sign-up-passkey": ("sign_up_passkey.html", "/sign-up/passkey", False, {
         "fields": [UID, NAME, EMAIL], "next": "/account", "challenge": CHALLENGE}),
     "sign-up-create": ("sign_up_create.html", "/sign-up/passkey/create", False, {"name": LONG_ADDRESS}),

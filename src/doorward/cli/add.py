@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import click
 
@@ -18,10 +18,11 @@ from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.oidc import Client
 from doorward.web.script import SCRIPT, load_script
 
-DEFAULT_URL: Final = "http://127.0.0.1:5001"  # another host than localhost: cookies do not tell ports apart
+PORT: Final = 5001
+DEFAULT_URL: Final = f"http://127.0.0.1:{PORT}"  # another host than localhost: cookies do not tell ports apart
 SETTINGS: Final = "doorward.json"
 _SUFFIX: Final = ".tmpl"
-_USUAL_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+_LIBRARY: Final = Path(__file__).resolve().parents[3] / "clients/python"  # in a clone
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +30,25 @@ class _Framework:
     """What differs between the examples beside their files."""
 
     name: str
-    packages: str  # empty: nothing has to be installed, for there is no program
+    extra: str  # of the library; empty: nothing has to be installed, for there is no program
     start: str
+    packages: str = ""
+
+    def installed(self, *more: str) -> str:
+        """What pip is told to install. The library by its path: on the index, its name is anybody's."""
+        library = _LIBRARY if _LIBRARY.is_dir() else "/path/to/doorward/clients/python"
+        return shlex.quote(f"{library}[{','.join([self.extra, *more])}]") + self.packages
 
     @property
     def is_static(self) -> bool:
         """Whether it is files alone, which keep no secret."""
-        return not self.packages
+        return not self.extra
 
 
 _FRAMEWORKS: Final[Mapping[str, _Framework]] = {
-    "flask": _Framework("Flask", "'doorward-client[flask]'", "python app.py"),
-    "fastapi": _Framework("FastAPI", "'doorward-client[fastapi]' uvicorn python-multipart", "python app.py"),
-    "django": _Framework("Django", "'doorward-client[django]'", "python manage.py runserver {port}"),
+    "flask": _Framework("Flask", "flask", ".venv/bin/python app.py"),
+    "fastapi": _Framework("FastAPI", "fastapi", ".venv/bin/python app.py", " uvicorn python-multipart"),
+    "django": _Framework("Django", "django", ".venv/bin/python manage.py runserver {port}"),
     "static": _Framework("static", "", "python3 -m http.server --bind {host} {port}"),
 }
 
@@ -50,8 +57,9 @@ _FRAMEWORKS: Final[Mapping[str, _Framework]] = {
 @click.argument("framework", type=click.Choice(list(_FRAMEWORKS)))
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--url", default=DEFAULT_URL, show_default=True, help="Where browsers will find the app.")
+@click.option("--issuer", metavar="URL", help="Where the app will find Doorward.  [default: public_url]")
 @places
-def command(framework: str, folder: Path, url: str, data: str | None, config: str | None) -> None:
+def command(framework: str, folder: Path, url: str, issuer: str | None, data: str | None, config: str | None) -> None:
     """Write an example app to DIR that signs people in, and register it as a client.
 
     DIR must be empty or not there yet; nothing is ever overwritten.
@@ -59,7 +67,7 @@ def command(framework: str, folder: Path, url: str, data: str | None, config: st
     if folder.exists() and any(folder.iterdir()):
         raise click.ClickException(f"{folder} is not empty. Name another directory: nothing is overwritten")
     address = urlsplit(url)
-    if url != f"{address.scheme}://{address.netloc}" or address.scheme not in _USUAL_PORTS:
+    if url != f"{address.scheme}://{address.netloc}" or address.scheme not in {"http", "https"}:
         raise click.ClickException(f"--url {url}: give scheme, host and port alone, such as {DEFAULT_URL}")
     folder.mkdir(parents=True, exist_ok=True)
     name, chosen = folder.resolve().name, _FRAMEWORKS[framework]
@@ -69,9 +77,9 @@ def command(framework: str, folder: Path, url: str, data: str | None, config: st
         secret = {"client_id": made.client.id, "client_secret": made.secret}
         return {"issuer": services.tokens.issuer, **secret, "app_url": url}
 
-    settings = with_services(open_place(data, config), register)
-    port = address.port or _USUAL_PORTS[address.scheme]
-    start = chosen.start.format(host=address.hostname, port=port)
+    settings = with_services(open_place(data, config, {"server.public_url": issuer}), register)
+    port, behind = _port(address), _behind(address)
+    start = chosen.start.format(host=address.hostname if not behind else "127.0.0.1", port=port)
     words = {
         "name": name,
         "framework": chosen.name,
@@ -80,18 +88,29 @@ def command(framework: str, folder: Path, url: str, data: str | None, config: st
         "script": f"{settings['issuer']}{SCRIPT}",
         "integrity": load_script().integrity,
         "url": url,
+        "host": address.hostname,
         "port": port,
-        "packages": chosen.packages,
-        "test_packages": "pytest " + chosen.packages.replace("]'", ",testing]'"),
+        "behind": behind,
+        "packages": chosen.installed(),
+        "test_packages": f"pytest {chosen.installed('testing')}",
         "start": start,
     }
     _write(folder, framework, words)
-    steps = [f"cd {shlex.quote(str(folder))}", *([] if chosen.is_static else [f"pip install {chosen.packages}"]), start]
-    click.echo(f"{folder} holds a {chosen.name} app, registered as {settings['client_id']}.\n")
-    click.echo("\n  ".join(["Start it, while Doorward runs (doorward serve):", *steps]))
-    click.echo(f"\nThen open {url}/ in your browser.")
     if not chosen.is_static:
         _write_secret(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
+    _say(folder, chosen, words)
+
+
+def _say(folder: Path, chosen: _Framework, words: Mapping[str, object]) -> None:
+    """What is there, and how to start it."""
+    steps = [f"cd {shlex.quote(str(folder))}", str(words["start"])]
+    if not chosen.is_static:
+        steps[1:1] = ["python3 -m venv .venv", f".venv/bin/pip install {chosen.installed()}"]
+    click.echo(f"{folder} holds a {chosen.name} app, registered as {words['client_id']}.")
+    click.echo(f"It asks Doorward at {words['issuer']}, which must answer there (make serve, or doorward serve).\n")
+    click.echo("\n  ".join(["Start it:", *steps]))
+    click.echo(f"\n{words['behind']}Then open {words['url']}/ in your browser.")
+    if not chosen.is_static:
         click.echo(f"{SETTINGS} holds the app's secret: only you may read it, and .gitignore names it.")
 
 
@@ -99,6 +118,17 @@ def _client(chosen: _Framework, name: str, url: str) -> Client:
     if chosen.is_static:
         return Client("", name, "spa", "none", (f"{url}/",), dpop=True)
     return Client("", name, "web", "client_secret_basic", (f"{url}/auth/callback",))
+
+
+def _port(address: SplitResult) -> int:
+    """Where the app listens. It speaks plain HTTP, so the port of an https address is the proxy's."""
+    return PORT if address.scheme == "https" else address.port or 80
+
+
+def _behind(address: SplitResult) -> str:
+    if address.scheme == "http":
+        return ""
+    return f"A proxy of yours ends TLS and passes what comes to {address.netloc} on to 127.0.0.1:{PORT}.\n"
 
 
 def _write(folder: Path, framework: str, words: Mapping[str, object]) -> None:

@@ -108,7 +108,9 @@ def request_of(scope: Scope) -> Request:
 
     raw = scope.get("raw_path")
     path: str = scope["path"] if raw is None else raw.decode("latin-1").partition("?")[0]
-    return Request(scope.get("method", WEBSOCKET), path, header, scope.get("query_string", b"").decode("latin-1"))
+    return Request(
+        scope.get("method", WEBSOCKET), path, header, scope.get("query_string", b"").decode("latin-1"), kept=scope
+    )
 
 
 def bearer_of(scope: Scope) -> bytes | None:

@@ -12,19 +12,20 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
 from doorward_client.clock import Clock
 from doorward_client.errors import ForgedRequest, InvalidToken, NotSignedIn, SignInFailed, Unavailable
-from doorward_client.flows import Answer, Call, Exclusive, Flow
+from doorward_client.flows import Answer, Call, Exclusive, Flow, done
 from doorward_client.introspection import basic
 from doorward_client.principal import Principal
 from doorward_client.provider import Provider, json_of
 from doorward_client.request import WEBSOCKET, Reply, Request
 from doorward_client.seal import derive, seal, unseal
 from doorward_client.sessions import Session, Sessions, SessionStore
-from doorward_client.settings import Settings
+from doorward_client.settings import Settings, is_local
 from doorward_client.tokens import SKEW_SECONDS, Seen, Tokens
 
 SESSION_SECONDS = 30 * 86_400  # at the latest; the issuer ends it earlier by refusing to refresh
@@ -32,8 +33,9 @@ SIGN_IN_SECONDS = 600
 EARLY_SECONDS = 30  # a token that ends so soon is refreshed now
 MAX_SIGN_INS = 4  # begun at once in one browser, before its cookies grow too large
 MAX_COOKIE_LENGTH = 4096
+MAX_PATH_LENGTH = 2000
 _CODE = re.compile(r"[a-z_]{1,64}")
-_LOCAL = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+_ACR_VALUES = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,200}")
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -86,13 +88,23 @@ class Browser:
 
     def load(self, request: Request) -> tuple[str, Session]:
         """The cookie and the session of a request. Raises NotSignedIn, and ForgedRequest before anything is done."""
-        cookie = self.cookie(request)
-        session = None if cookie is None else self.sessions.load(cookie, self.clock.now())
-        if cookie is None or session is None:
-            raise NotSignedIn("sign in")
+        found = self._found(request)
         if request.changes:
             self._insist_on_own_page(request)
-        return cookie, session
+            if request.method != WEBSOCKET:  # to which a script cannot add a header
+                self._insist_on_token(request)
+        return found
+
+    def awaits_form(self, request: Request) -> bool:
+        """Whether a field of the form is all that is still to be seen. Only then is it read: forms can be large."""
+        if not request.changes or request.header("x-csrf-token") is not None:
+            return False
+        try:
+            self._found(request)
+            self._insist_on_own_page(request)
+        except (NotSignedIn, ForgedRequest):
+            return False
+        return True
 
     def current(self, cookie: str, session: Session) -> Flow[Session]:
         """The session with an access token that still lives for a while. Raises NotSignedIn and Unavailable."""
@@ -108,7 +120,7 @@ class Browser:
 
     def refresh(self, cookie: str, session: Session) -> Flow[Session]:
         """New tokens, fetched once however many requests want them. Raises NotSignedIn and Unavailable."""
-        new: Session = yield Exclusive(f"session {cookie}", lambda: self._refresh(cookie, session))
+        new: Session = yield Exclusive(self._name(cookie), lambda: self._refresh(cookie, session))
         return new
 
     def principal(self, session: Session, entry: Seen) -> Principal:
@@ -126,10 +138,11 @@ class Browser:
             raise NotSignedIn("the session has ended")
         form = {"grant_type": "refresh_token", "refresh_token": session.refresh_token}
         try:
-            said = yield from self._token(form)
-        except Unavailable:
-            # If only the answer was lost, the token is spent; for ten seconds it is answered with the same successor.
-            said = yield from self._token(form)
+            try:
+                said = yield from self._token(form)
+            except Unavailable:
+                # If only the answer was lost, the token is spent; for ten seconds its successor is the same again.
+                said = yield from self._token(form)
         except SignInFailed as error:
             self.sessions.end(cookie)
             raise NotSignedIn("the session has ended") from error
@@ -143,21 +156,28 @@ class Browser:
             expires_at=float(entry.exp),
             refresh_token=said.get("refresh_token", session.refresh_token),
         )
+        if self.sessions.load(cookie, self.clock.now()) is None:
+            raise NotSignedIn("the session has ended")  # meanwhile, in another process
         self.sessions.save(cookie, new, self.clock.now())
         return new
 
+    def _found(self, request: Request) -> tuple[str, Session]:
+        cookie = self.cookie(request)
+        session = None if cookie is None else self.sessions.load(cookie, self.clock.now())
+        if cookie is None or session is None:
+            raise NotSignedIn("sign in")
+        return cookie, session
+
     def _insist_on_own_page(self, request: Request) -> None:
-        origin = request.header("origin")
-        if (
-            request.method == WEBSOCKET
-        ):  # a script cannot add headers to it, but browsers always say where it comes from
-            if origin != self.settings.app_url:
-                raise ForgedRequest("the request comes from another site")
-            return
-        if origin is not None and origin != self.settings.app_url:
+        origin, own = request.header("origin"), self.settings.app_url
+        if request.method == WEBSOCKET:  # browsers always say where that comes from
+            foreign = origin != own
+        else:
+            foreign = origin not in {own, None} or request.header("sec-fetch-site") not in {None, "same-origin", "none"}
+        if foreign:
             raise ForgedRequest("the request comes from another site")
-        if request.header("sec-fetch-site") not in {None, "same-origin", "none"}:
-            raise ForgedRequest("the request comes from another site")
+
+    def _insist_on_token(self, request: Request) -> None:
         token = request.header("x-csrf-token") or request.form() or ""
         if not hmac.compare_digest(token.encode(), self.csrf_token(request).encode()):
             raise ForgedRequest("the CSRF token is missing or wrong")
@@ -197,7 +217,7 @@ class Browser:
             then=local_path(asked.get("next", ["/"])[-1]),
             at=self.clock.now(),
             max_age=_whole(asked.get("max_age", [""])[-1]),
-            acr_values=asked.get("acr_values", [None])[-1],
+            acr_values=_acr_values(asked.get("acr_values", [""])[-1]),
         )
         challenge = base64.urlsafe_b64encode(hashlib.sha256(begun.verifier.encode()).digest()).rstrip(b"=").decode()
         sent: dict[str, Any] = {
@@ -247,12 +267,17 @@ class Browser:
 
     def sign_out(self, request: Request) -> Flow[Reply]:
         """End the session here and, as far as it can be reached, at the issuer."""
+        if request.cookie(self._cookie) is None:  # another site may have sent the browser here, and then it brings none
+            return _redirect(self.settings.after_sign_out, [])
         gone = [self._set(self._cookie, "", 0)]
+        session: Session | None
         try:
             cookie, session = self.load(request)
         except NotSignedIn:
             return _redirect(self.settings.after_sign_out, gone)
-        self.sessions.end(cookie)
+        session = yield Exclusive(self._name(cookie), lambda: done(self._end(cookie)))
+        if session is None:
+            return _redirect(self.settings.after_sign_out, gone)
         try:
             metadata = yield from self.provider.metadata()
             form = {"token": session.refresh_token or session.access_token}
@@ -260,6 +285,15 @@ class Browser:
         except Unavailable:
             pass  # nobody holds the tokens any more; they end by themselves
         return _redirect(self.settings.after_sign_out, gone)
+
+    def _end(self, cookie: str) -> Session | None:
+        """End a session; what it was at last, as a refresh may just have given it new tokens."""
+        session = self.sessions.load(cookie, self.clock.now())
+        self.sessions.end(cookie)
+        return session
+
+    def _name(self, cookie: str) -> str:
+        return f"session {cookie}"
 
     def _begin(self, begun: Begun, said: dict[str, Any]) -> Flow[Session]:
         access_token, id_token = said["access_token"], said.get("id_token")
@@ -292,11 +326,11 @@ class Browser:
         metadata = yield from self.provider.metadata()
         answer: Answer = yield Call("POST", metadata.token_endpoint, form, basic(self.settings))
         said = json_of(answer)
-        if answer.status == 400 and said.get("error") == "invalid_grant":  # noqa: PLR2004  RFC 6749 §5.2
+        if answer.status == HTTPStatus.BAD_REQUEST and said.get("error") == "invalid_grant":  # RFC 6749 §5.2
             raise SignInFailed("the issuer takes the grant no more")
         kinds = {name: said.get(name) for name in ("access_token", "token_type", "refresh_token", "id_token")}
         well_formed = all(isinstance(value, str | None) for value in kinds.values())
-        if answer.status != 200 or not well_formed:  # noqa: PLR2004  as above
+        if answer.status != HTTPStatus.OK or not well_formed:
             raise Unavailable(f"the token endpoint answered {answer.status}")
         if kinds["access_token"] is None or str(kinds["token_type"]).lower() != "bearer":
             raise Unavailable("the token endpoint sent no bearer token")
@@ -317,8 +351,9 @@ class Browser:
         return begun
 
     def _dropped(self, request: Request) -> list[tuple[str, str]]:
-        begun = [name for name, _ in request.cookies() if name.startswith(self._begun)]
-        return [self._set(name, "", 0) for name in begun] if len(begun) >= MAX_SIGN_INS else []
+        begun = [(name, value) for name, value in request.cookies() if name.startswith(self._begun)]
+        full = len(begun) >= MAX_SIGN_INS or sum(len(value) for _, value in begun) > MAX_COOKIE_LENGTH
+        return [self._set(name, "", 0) for name, _ in begun] if full else []
 
     def _set(self, name: str, value: str, seconds: int | None) -> tuple[str, str]:
         parts = [f"{name}={value}", "Path=/", "HttpOnly", "SameSite=Lax"]
@@ -330,8 +365,8 @@ class Browser:
 
 
 def local_path(path: str) -> str:
-    """The path if it is one of this app's, else "/": a browser is never sent elsewhere."""
-    return path if _LOCAL.fullmatch(path) else "/"
+    """The path if it is one of this app's and fits into a cookie, else "/": a browser is never sent elsewhere."""
+    return path if len(path) <= MAX_PATH_LENGTH and is_local(path) else "/"
 
 
 def _redirect(where: str, cookies: Sequence[tuple[str, str]]) -> Reply:
@@ -341,6 +376,10 @@ def _redirect(where: str, cookies: Sequence[tuple[str, str]]) -> Reply:
 
 def _whole(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None  # noqa: PLR2004  300 years
+
+
+def _acr_values(text: str) -> str | None:
+    return text if _ACR_VALUES.fullmatch(text) else None
 
 
 def _fields(begun: Begun) -> dict[str, Any]:

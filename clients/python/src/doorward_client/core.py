@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+from doorward_client.api_keys import PREFIX, is_api_key
 from doorward_client.browser import Browser
 from doorward_client.clock import Clock
 from doorward_client.dpop import Proofs, ProofsInMemory, SeenProofs
@@ -26,8 +27,6 @@ from doorward_client.sessions import SessionStore
 from doorward_client.settings import Settings
 from doorward_client.tokens import Seen, Tokens
 
-API_KEY = "dw_"
-
 
 @dataclass
 class Core:
@@ -44,6 +43,7 @@ class Core:
 
     def __post_init__(self) -> None:
         """Settle what every request asks."""
+        self._kept_as = f"doorward.user.{id(self):x}"  # an app may have two guards, for two audiences
         self._quick = self.settings.revocation != "introspection" and not self.settings.require_dpop
 
     @classmethod
@@ -69,6 +69,9 @@ class Core:
 
     def quick(self, request: Request) -> Principal | None:
         """Who sent the request, if that can be told at once; it can for nearly all. Raises InvalidToken."""
+        known: Principal | None = request.kept.get(self._kept_as)
+        if known is not None:
+            return known
         authorization = request.header("authorization")
         if authorization is None or not self._quick or not authorization.startswith("Bearer "):
             return None
@@ -82,7 +85,11 @@ class Core:
         return None if entry is None or entry.jkt is not None else entry.principal
 
     def identify(self, request: Request) -> Flow[Principal]:
-        """Who sent the request. Raises Refused of one kind or another."""
+        """Who sent the request, which `quick` tells from then on: a DPoP proof counts only once. Raises Refused."""
+        found = request.kept[self._kept_as] = yield from self._identify(request)
+        return found
+
+    def _identify(self, request: Request) -> Flow[Principal]:
         authorization, key = request.header("authorization"), request.header("x-api-key")
         if authorization is not None and key is not None:
             raise InvalidRequest("two ways to authenticate")
@@ -92,15 +99,10 @@ class Core:
             return (yield from self._session(request))
         scheme, _, token = authorization.partition(" ")
         match scheme.lower():
-            case "bearer" if token.startswith(API_KEY):
+            case "bearer" if token.startswith(PREFIX):
                 return (yield from self.api_key(token))
             case "bearer":
-                entry = yield from self.token(token)
-                if entry.jkt is not None:
-                    raise InvalidToken("the token is bound to a key: send it with the DPoP scheme and a proof")
-                if self.settings.require_dpop:
-                    raise InvalidToken("only tokens that are bound to a key are taken here")
-                return entry.principal
+                return (yield from self.bearer(token))
             case "dpop":
                 return (yield from self._bound(request, token))
             case _:
@@ -120,9 +122,18 @@ class Core:
                 yield from self.introspection.ask(token)
                 return entry
 
+    def bearer(self, token: str) -> Flow[Principal]:
+        """Whose token this is that comes without a proof. Raises InvalidToken and Unavailable."""
+        entry = yield from self.token(token)
+        if entry.jkt is not None:
+            raise InvalidToken("the token is bound to a key: send it with the DPoP scheme and a proof")
+        if self.settings.require_dpop:
+            raise InvalidToken("only tokens that are bound to a key are taken here")
+        return entry.principal
+
     def api_key(self, key: str) -> Flow[Principal]:
         """Ask the issuer about an API key. Raises InvalidToken and Unavailable."""
-        if not key.startswith(API_KEY) or self.settings.require_dpop:
+        if not is_api_key(key) or self.settings.require_dpop:
             raise InvalidToken("no API key that is taken here")
         said = yield from self.introspection.ask(key)
         if "networks" in said:  # where a request came from is what no app can tell for certain that has a proxy

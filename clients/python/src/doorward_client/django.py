@@ -34,7 +34,6 @@ from doorward_client.wsgi import PATH, store_of
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 _KEY = "_doorward"
-_USER = "_doorward_user"
 
 
 class Middleware:
@@ -96,14 +95,9 @@ def _requiring(requirement: Requirement) -> "Callable[[View[P]], View[P]]":
 
 
 def _identify(request: HttpRequest, requirement: Requirement) -> Principal:
-    """Identify once in a request, however often it is asked for: a DPoP proof counts only once."""
     guard: Guard
     guard, plain = getattr(request, _KEY)
-    known: Principal | None = getattr(request, _USER, None)
-    if known is None:
-        known = guard.identify(plain)
-        setattr(request, _USER, known)
-    return guard.core.allow(known, requirement)
+    return guard.identify(plain, requirement)
 
 
 def _request(request: HttpRequest) -> Request:
@@ -112,7 +106,8 @@ def _request(request: HttpRequest) -> Request:
         return value if isinstance(value, str) else None
 
     query: Any = request.META.get("QUERY_STRING", "")
-    return Request(request.method or "GET", quote(request.path, safe=PATH), request.headers.get, query, form)
+    path = quote(request.path, safe=PATH)
+    return Request(request.method or "GET", path, request.headers.get, query, form, kept=request.META)
 
 
 def _response(reply: Reply) -> HttpResponse:

@@ -12,6 +12,7 @@ return {"sub": user.sub}
 
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
@@ -54,10 +55,8 @@ class Doorward:
             for name, method in (("sign-in", "GET"), ("callback", "GET"), ("sign-out", "POST")):
                 app.add_route(f"{found.prefix}/{name}", self._route, [method], include_in_schema=False)
         app.add_exception_handler(Refused, self._refuse)
-
-    async def login_required(self, connection: HTTPConnection) -> Principal:
+        self.login_required = self._requiring(LOGIN)
         """Depend on this: who sends the request. Raises Refused, which is answered with 401 or the like."""
-        return self._quick(connection) or await self._identify(connection, LOGIN)
 
     async def maybe_user(self, connection: HTTPConnection) -> Principal | None:
         """Depend on this: who sends the request, or None when nobody is signed in."""
@@ -75,51 +74,45 @@ class Doorward:
         mfa: bool = False,
     ) -> Callable[[HTTPConnection], Awaitable[Principal]]:
         """Depend on what this returns: scopes, a role, a sign-in of the last `fresh` seconds, two factors."""
-        requirement = Requirement.of(scope=scope, role=role, fresh=fresh, mfa=mfa)
-
-        async def required(connection: HTTPConnection) -> Principal:
-            principal = self._quick(connection)
-            if principal is None:
-                return await self._identify(connection, requirement)
-            return self.guard.core.allow(principal, requirement)
-
-        return required
+        return self._requiring(Requirement.of(scope=scope, role=role, fresh=fresh, mfa=mfa))
 
     def csrf_token(self, connection: HTTPConnection) -> str:
         """What forms must send as `csrf_token`, or scripts as `X-CSRF-Token`."""
         return self.guard.csrf_token(request_of(connection.scope))
 
-    def _quick(self, connection: HTTPConnection) -> Principal | None:
-        token = bearer_of(connection.scope)
-        return None if token is None else self.guard.core.quick_bearer(token)
+    def _requiring(self, requirement: Requirement) -> Callable[[HTTPConnection], Awaitable[Principal]]:
+        quick, allow = self.guard.core.quick_bearer, self.guard.core.allow
+
+        async def required(connection: HTTPConnection) -> Principal:
+            token = bearer_of(connection.scope)
+            principal = None if token is None else quick(token)
+            if principal is None:
+                return await self._identify(connection, requirement)
+            return allow(principal, requirement)
+
+        return required
 
     async def _identify(self, connection: HTTPConnection, requirement: Requirement) -> Principal:
-        """Identify once in a request, however many dependencies ask: a DPoP proof counts only once."""
-        known: Principal | None = connection.scope.get("doorward.user")
-        if known is None:
-            plain = request_of(connection.scope)
-            if plain.changes and isinstance(connection, StarletteRequest):
-                plain = await self._with_form(plain, connection)
-            known = connection.scope["doorward.user"] = await self.guard.identify(plain)
-        return self.guard.core.allow(known, requirement)
+        plain = request_of(connection.scope)
+        if isinstance(connection, StarletteRequest):
+            plain = await self._with_form(plain, connection)
+        return await self.guard.identify(plain, requirement)
 
     async def _with_form(self, plain: Request, request: StarletteRequest) -> Request:
         """With the field of a form, where it may be needed; reading it here, the app can read it again."""
         browser = self.guard.core.browser
-        by_cookie = browser is not None and plain.header("authorization") is None and browser.cookie(plain) is not None
+        by_token = plain.header("authorization") is not None or plain.header("x-api-key") is not None
         is_form = (plain.header("content-type") or "").startswith(_FORMS)
-        if not by_cookie or not is_form or plain.header("x-csrf-token") is not None:
+        if browser is None or by_token or not is_form or not browser.awaits_form(plain):
             return plain
         token: object = None
         with suppress(HTTPException):  # no form after all: the app will say so
             token = (await request.form()).get("csrf_token")
         field = token if isinstance(token, str) else None
-        return Request(plain.method, plain.path, plain.header, plain.query, lambda: field)
+        return replace(plain, form=lambda: field)
 
     async def _route(self, request: StarletteRequest) -> Response:
-        plain = request_of(request.scope)
-        if plain.changes:
-            plain = await self._with_form(plain, request)
+        plain = await self._with_form(request_of(request.scope), request)
         return _response(await self.guard.route(plain) or Reply(404))
 
     async def _refuse(self, request: StarletteRequest, refused: Exception) -> Response:

@@ -12,10 +12,11 @@ return {"sub": doorward.user.sub}
 """
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, request
 
 from doorward_client.clock import Clock
 from doorward_client.errors import NotSignedIn, Refused
@@ -32,7 +33,8 @@ R = TypeVar("R")
 class Doorward:
     """Decorators for views, and the routes `/auth/sign-in`, `/auth/callback` and `/auth/sign-out`.
 
-    `sessions` is a path for SQLite, which the processes of one machine share, or a SessionStore; else memory.
+    `sessions` is a path for SQLite, which the processes of one machine share, or a SessionStore; else memory. False: no
+    browser signs in here, as in an API that takes tokens alone.
     """
 
     def __init__(
@@ -103,13 +105,11 @@ class Doorward:
         return decorate
 
     def _identify(self, requirement: Requirement) -> Principal:
-        """Identify once in a request, however often it is asked for: a DPoP proof counts only once."""
-        known: Principal | None = g.get("doorward_user")
-        if known is None:
-            token = bearer_of(request.environ)
-            known = None if token is None else self.guard.core.quick_bearer(token)
-            known = g.doorward_user = known or self.guard.identify(_request())
-        return self.guard.core.allow(known, requirement)
+        token = bearer_of(request.environ)
+        known = None if token is None else self.guard.core.quick_bearer(token)
+        return (
+            self.guard.identify(_request(), requirement) if known is None else self.guard.core.allow(known, requirement)
+        )
 
     def _route(self) -> Response:
         reply = self.guard.route(_request())
@@ -120,8 +120,7 @@ class Doorward:
 
 
 def _request() -> Request:
-    plain = request_of(request.environ)
-    return Request(plain.method, plain.path, plain.header, plain.query, lambda: request.form.get("csrf_token"))
+    return replace(request_of(request.environ), form=lambda: request.form.get("csrf_token"))
 
 
 def _response(reply: Reply) -> Response:

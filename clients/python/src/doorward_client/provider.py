@@ -1,8 +1,8 @@
 """What the issuer publishes about itself: where its endpoints are, and the keys that verify its tokens."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -125,9 +125,10 @@ class Provider:
         now = self.clock.monotonic()
         if self.known(kid) is not None:
             return  # somebody else has just read it
-        if self._read_at is not None and self._tried_at is not None and now - self._tried_at < RETRY_SECONDS:
+        if self._tried_at is not None and now - self._tried_at < RETRY_SECONDS:
+            if self._read_at is None:
+                raise Unavailable("the issuer's keys could not be had a moment ago")
             return
-        self._tried_at = now
         try:
             metadata = yield from self.metadata()
             before, self._keys = self._keys, _keys((yield from read_json(Call("GET", metadata.jwks_uri))))
@@ -139,6 +140,8 @@ class Provider:
                 raise
         else:
             self._read_at = now
+        finally:
+            self._tried_at = self.clock.monotonic()  # now, as those who waited meanwhile would each try as long again
 
     def _age(self) -> float:
         return float("inf") if self._read_at is None else self.clock.monotonic() - self._read_at
@@ -147,7 +150,7 @@ class Provider:
 def read_json(call: Call) -> Flow[dict[str, Any]]:
     """The JSON object that answers a call with status 200. Raises Unavailable."""
     answer: Answer = yield call
-    if answer.status != 200:  # noqa: PLR2004  the only status that carries what was asked for
+    if answer.status != HTTPStatus.OK:
         raise Unavailable(f"the issuer answered {answer.status}")
     return json_of(answer)
 
@@ -175,8 +178,3 @@ def _keys(document: Mapping[str, Any]) -> dict[str, VerificationKey]:
         except ValueError:
             continue
     return found
-
-
-def to_json(value: object) -> str:
-    """JSON without blanks."""
-    return json.dumps(value, separators=(",", ":"))

@@ -1,7 +1,8 @@
 """A request and an answer, as far as we look at them, in the words of no framework."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 WEBSOCKET = "WEBSOCKET"  # in place of a method, for a handshake: it opens a way to change something
 
@@ -12,13 +13,18 @@ def _no_form() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`header` takes a name in lower case. `form` gives the field `csrf_token` of a posted form, and is called last."""
+    """`header` takes a name in lower case. `form` gives the field `csrf_token` of a posted form, and is called last.
+
+    `kept` lives as long as the request of the framework and is the same however often this is made of it: there it is
+    kept who sent the request.
+    """
 
     method: str
     path: str
     header: Callable[[str], str | None]
     query: str = ""
     form: Callable[[], str | None] = _no_form
+    kept: MutableMapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def cookie(self, name: str) -> str | None:
         """The first cookie of this name: browsers send the one with the longest path first."""
@@ -47,14 +53,3 @@ class Reply:
     status: int
     headers: Sequence[tuple[str, str]] = ()
     body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Headers:
-    """Headers for a Request out of a mapping whose names are in lower case."""
-
-    mapping: Mapping[str, str] = field(default_factory=dict)
-
-    def __call__(self, name: str) -> str | None:
-        """The value, or None."""
-        return self.mapping.get(name)

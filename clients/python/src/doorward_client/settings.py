@@ -2,9 +2,10 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 Revocation = Literal["feed", "introspection", "expiry"]
@@ -15,6 +16,9 @@ ENVIRONMENT = {
     "audience": "DOORWARD_AUDIENCE",
     "app_url": "DOORWARD_APP_URL",
 }
+_USUAL_PORTS = {"http": 80, "https": 443}
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_LOCAL = re.compile(r"/(?![/\\])[\x21\x23-\x5b\x5d-\x7e]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +49,25 @@ class Settings:
         _insist_on_safe("issuer", self.issuer)
         if self.issuer.endswith("/"):
             raise ValueError("issuer: it ends in a slash, and those of Doorward do not")
-        if self.app_url is not None:
-            _insist_on_safe("app_url", self.app_url)
-            if urlsplit(self.app_url).path:
-                raise ValueError("app_url: scheme, host and port alone")
+        self._check_addresses()
+        if self.revocation not in get_args(Revocation):  # from a file, perhaps, that no type checker has seen
+            raise ValueError(f"revocation: {self.revocation!r} is none of {', '.join(get_args(Revocation))}")
         if self.revocation != "expiry" and not self.client_secret:
             raise ValueError(f"client_secret: revocation={self.revocation!r} needs one")
         if self.require_dpop and self.app_url is None:
             raise ValueError("app_url: require_dpop needs it")
         if not self.audience:
             object.__setattr__(self, "audience", self.client_id)
+
+    def _check_addresses(self) -> None:
+        if self.app_url is not None:
+            _insist_on_safe("app_url", self.app_url)
+            if not _is_origin(self.app_url):
+                raise ValueError("app_url: scheme, host and port alone, as browsers write them: no capitals, no :443")
+        if not _PREFIX.fullmatch(self.prefix):
+            raise ValueError(f"prefix: {self.prefix!r} is not of the form /auth")
+        if not is_local(self.after_sign_out) and not is_safe(self.after_sign_out):
+            raise ValueError(f"after_sign_out: {self.after_sign_out!r} is neither a path nor an https:// address")
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> "Settings":  # noqa: ANN401  as declared
@@ -75,7 +88,9 @@ class Settings:
         return self.app_url is not None and self.app_url.startswith("https:")
 
 
-KNOWN = frozenset(setting.name for setting in fields(Settings))
+def is_local(path: str) -> bool:
+    """Whether it is a path of the app: two slashes, of whichever kind, are to browsers the beginning of a host."""
+    return _LOCAL.fullmatch(path) is not None
 
 
 def is_safe(url: str) -> bool:
@@ -85,6 +100,17 @@ def is_safe(url: str) -> bool:
     if parts.username or parts.query or parts.fragment or not host:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+
+
+def _is_origin(url: str) -> bool:
+    """Whether browsers write it so in `Origin`, to which it is compared."""
+    parts = urlsplit(url)
+    try:
+        port = "" if parts.port in {None, _USUAL_PORTS[parts.scheme]} else f":{parts.port}"
+    except ValueError:
+        return False
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return url.isascii() and url == f"{parts.scheme}://{host}{port}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,47 +7,36 @@ from typing import Any
 
 import httpx
 
-from doorward_client.clock import Clock
-from doorward_client.core import Core
-from doorward_client.dpop import SeenProofs
 from doorward_client.errors import Refused, Unavailable
 from doorward_client.flows import Answer, Call, Exclusive, Flow, Step, T
+from doorward_client.guard import BaseGuard
 from doorward_client.introspection import basic
 from doorward_client.principal import LOGIN, Principal, Requirement
 from doorward_client.provider import MAX_ANSWER_BYTES
 from doorward_client.request import Reply, Request
 from doorward_client.revocations import STALE_SECONDS, Lines
-from doorward_client.sessions import SessionStore
-from doorward_client.settings import Settings
 from doorward_client.threads import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, STRIPES, TIMEOUT_SECONDS
 
 _log = logging.getLogger("doorward_client")
 
 
-class AsyncGuard:
+class AsyncGuard(BaseGuard):
     """Verifies tokens and sessions for one app. Make one when the app starts; the tasks of one event loop share it.
 
     It reads the revocation feed in a task that starts with the first request. Without a `store` no browser can sign in.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        store: SessionStore | None = None,
-        proofs: SeenProofs | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        self.settings = settings
-        self.core = Core.of(settings, clock or Clock(), store, proofs)
-        self._loop: asyncio.AbstractEventLoop | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
 
     async def verify(self, token: str, requirement: Requirement = LOGIN) -> Principal:
-        """Whose access token this is. Raises Refused. For tokens that come by other ways than a request."""
-        entry = self.core.tokens.seen(token) if self.settings.revocation != "introspection" else None
-        if entry is None:
-            entry = await self._run(self.core.token(token))
-        return self.core.allow(entry.principal, requirement)
+        """Whose access token this is. Raises Refused, also for one that is bound to a key: here comes no proof.
+
+        For tokens that come by other ways than a request.
+        """
+        principal = self.core.quick_bearer(token.encode())
+        if principal is None:
+            principal = await self._run(self.core.bearer(token))
+        return self.core.allow(principal, requirement)
 
     async def identify(self, request: Request, requirement: Requirement = LOGIN) -> Principal:
         """Who sent the request. Raises Refused when nobody did, or somebody who does not meet the requirement."""
@@ -65,14 +54,6 @@ class AsyncGuard:
             return await self._run(flow)
         except Refused as refused:
             return self.core.refusal(request, refused)
-
-    def refusal(self, request: Request, refused: Refused) -> Reply:
-        """The answer that says no."""
-        return self.core.refusal(request, refused)
-
-    def csrf_token(self, request: Request) -> str:
-        """What forms and scripts of somebody who is signed in must send back."""
-        return "" if self.core.browser is None else self.core.browser.csrf_token(request)
 
     async def close(self) -> None:
         """Stop reading the feed and let go of connections."""

@@ -35,7 +35,11 @@ class Seen:
 
 @dataclass
 class Tokens:
-    """Verifies access tokens of one issuer for one audience; remembers those that were right until they expire."""
+    """Verifies access tokens of one issuer for one audience; remembers those that were right until they expire.
+
+    They are remembered as they are: among everything else that a request takes, a hash of them would cost more than the
+    whole check.
+    """
 
     issuer: str
     audience: str
@@ -64,15 +68,16 @@ class Tokens:
 
     def seen_bytes(self, token: bytes) -> Seen | None:
         """The same for a token as it stands in a header."""
-        digest = hashlib.sha256(token).digest()
-        entry = self._seen.get(digest)
+        entry = self._seen.get(token)
         if entry is None:
             return None
         if self.clock.now() >= entry.exp:
-            self._seen.pop(digest, None)
+            self._seen.pop(token, None)
             raise InvalidToken("the token has expired")
-        with suppress(KeyError):  # another thread may just have dropped it
-            self._seen.move_to_end(digest)
+        try:  # noqa: SIM105  suppress() takes as long as the rest
+            self._seen.move_to_end(token)
+        except KeyError:  # another thread has just dropped it
+            pass
         if self.feed:
             revocations = self.revocations
             if self.clock.monotonic() >= revocations.fresh_until:
@@ -87,8 +92,7 @@ class Tokens:
         entry = _entry(_claims(parts))
         claims = entry.principal.claims
         self._check_claims(claims, self.audience)
-        digest = hashlib.sha256(token.encode()).digest()
-        self._seen[digest] = entry
+        self._seen[token.encode()] = entry
         if len(self._seen) > self.size:
             with suppress(KeyError):
                 self._seen.popitem(last=False)
@@ -100,7 +104,7 @@ class Tokens:
 
     def known(self, token: str) -> Seen | None:
         """A token met before, whatever has become of it since."""
-        return self._seen.get(hashlib.sha256(token.encode()).digest())
+        return self._seen.get(token.encode())
 
     def id_token(self, token: str, client_id: str, nonce: str, access_token: str) -> Flow[Mapping[str, Any]]:
         """The claims of the ID token that answers this very sign-in. Raises InvalidToken and Unavailable."""

@@ -1,15 +1,17 @@
 """Pictures from strangers, made safe to keep and to serve: `accept_image` is all there is to call.
 
-What is kept is never what was sent: it is decoded and written anew, without metadata, under a name made here. Decoding
-takes up to a second for the largest pictures, so an asynchronous app calls it in a thread. Needs Pillow (the extra
-`uploads`).
+What is kept is never what was sent: it is decoded and written anew, without metadata, under a name made here. That may
+take a few seconds and 500 MB for the largest pictures, so a process makes one at a time while the others wait, and an
+asynchronous app calls it in a thread. Needs Pillow (the extra `uploads`).
 """
 
 import io
 import re
 import secrets
+import threading
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,8 +19,12 @@ from PIL import Image, ImageOps
 
 MiB = 1 << 20
 QUALITY = 88
+MAX_SCANS = 100  # of a JPEG: each goes over all of the picture, and takes the sender a few bytes; cameras write ten
 Kind = Literal["JPEG", "PNG", "WEBP"]
 _MEDIA = {"JPEG": ("image/jpeg", "jpg"), "PNG": ("image/png", "png"), "WEBP": ("image/webp", "webp")}
+# 45 KiB of WebP can take 500 MB, which is bearable once in a process. The thread is one of its own because allocators
+# keep some of that for every thread that ever had it.
+_ONE_AT_A_TIME = threading.Lock()
 _NAME = re.compile(r"[0-9a-f]{32}\.(?:jpg|png|webp)")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _PNG_MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGBA", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}
@@ -31,7 +37,7 @@ class UploadRefused(ValueError):  # noqa: N818  named for what happened
 
 
 class TooLarge(UploadRefused):
-    """Too many bytes, or too many pixels."""
+    """Too many bytes, too many pixels, or too many rounds over them."""
 
     status = 413
 
@@ -80,9 +86,8 @@ def accept_image(content: bytes, *, limits: Limits = USUAL, quota: Callable[[int
     if len(content) > limits.max_bytes:
         raise TooLarge(f"The picture has more than {limits.max_bytes // MiB} MiB")
     kind = _kind(content)
-    with _decoded(content, kind, limits) as picture:
-        written = _written(picture, kind)
-        width, height = picture.size
+    with _ONE_AT_A_TIME, ThreadPoolExecutor(1) as thread:
+        written, (width, height) = thread.submit(_anew, content, kind, limits).result()
     if len(written) > limits.max_bytes:
         raise TooLarge(f"The picture has more than {limits.max_bytes // MiB} MiB")
     if quota is not None and not quota(len(written)):
@@ -116,6 +121,8 @@ def _kind(content: bytes) -> Kind:
         kind, end = "PNG", _end_of_png(content)
     elif content.startswith(_JPEG):
         kind, end = "JPEG", _end_of_jpeg(content)
+        while content.startswith(_JPEG, end):  # phones append a preview, or what makes it brighter; the first is kept
+            end = _end_of_jpeg(content, end)
     elif content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         size = int.from_bytes(content[4:8], "little")
         kind, end = "WEBP", 8 + size + size % 2
@@ -137,9 +144,12 @@ def _end_of_png(content: bytes) -> int:
     raise NotAPicture("The picture is cut off")
 
 
-def _end_of_jpeg(content: bytes) -> int:
-    """Where the end marker stands (ITU-T T.81 annex B): segments say how long they are, image data does not."""
-    at = 2
+def _end_of_jpeg(content: bytes, start: int = 0) -> int:
+    """Where the end marker stands (ITU-T T.81 annex B): segments say how long they are, image data does not.
+
+    Raises TooLarge for more scans than any camera writes.
+    """
+    at, scans = start + 2, 0
     while at + 4 <= len(content) and content[at] == 0xFF:  # noqa: PLR2004  every marker begins so
         marker = content[at + 1]
         if marker == 0xD9:  # noqa: PLR2004  EOI
@@ -147,8 +157,14 @@ def _end_of_jpeg(content: bytes) -> int:
         if marker == 0xFF:  # noqa: PLR2004  filling
             at += 1
             continue
+        if marker in _BARE:
+            at += 2
+            continue
         at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
         if marker == 0xDA:  # noqa: PLR2004  SOS: compressed data, in which FF is followed by 00 or a restart marker
+            scans += 1
+            if scans > MAX_SCANS:
+                raise TooLarge(f"The picture has more than {MAX_SCANS} scans")
             found = _MARKER.search(content, at)
             at = len(content) if found is None else found.start()
     if content[at : at + 2] == b"\xff\xd9":
@@ -156,7 +172,13 @@ def _end_of_jpeg(content: bytes) -> int:
     raise NotAPicture("The picture is cut off")
 
 
+_BARE = {0x01, *range(0xD0, 0xD8)}  # TEM and RST: markers that no length follows
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+def _anew(content: bytes, kind: Kind, limits: Limits) -> tuple[bytes, tuple[int, int]]:
+    picture = _decoded(content, kind, limits)
+    return _written(picture, kind), picture.size
 
 
 def _decoded(content: bytes, kind: Kind, limits: Limits) -> Image.Image:
@@ -170,7 +192,7 @@ def _decoded(content: bytes, kind: Kind, limits: Limits) -> Image.Image:
             ImageOps.exif_transpose(picture, in_place=True)
             if limits.max_side is not None:
                 picture.thumbnail((limits.max_side, limits.max_side))
-            return picture
+            return picture.copy()  # the decoder of a WebP keeps two more of it for as long as it lives
     except UploadRefused:
         raise
     except Image.DecompressionBombError as error:
@@ -190,6 +212,8 @@ def _written(picture: Image.Image, kind: Kind) -> bytes:
         mode = "L" if picture.mode == "L" else "RGB"
     elif kind == "PNG":
         mode = _PNG_MODES.get(picture.mode, "L")
+        if picture.mode == "I;16":  # `convert` would cut off at 255
+            picture = picture.point(lambda value: value / 256, "L")
     else:
         mode = "RGBA" if picture.mode == "RGBA" else "RGB"
     if "transparency" in picture.info and kind != "JPEG":

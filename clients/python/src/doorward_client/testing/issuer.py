@@ -1,8 +1,9 @@
 """An issuer on the loopback that speaks as Doorward does, for the tests of apps.
 
-It believes whoever the test says is signed in; everything else (exact redirect URIs, PKCE, single-use codes, client
-secrets, rotating refresh tokens with their grace, the revocation feed) is as strict as the real one. It binds no token
-to a key at its token endpoint: `access_token(..., cnf={"jkt": ...})` does.
+It believes whoever the test says is signed in, and that they sign in again when they are asked to; everything else
+(exact redirect URIs, PKCE, codes for one minute and one use, client secrets, rotating refresh tokens with their grace,
+the revocation feed) is as strict as the real one. It binds no token to a key at its token endpoint:
+`access_token(..., cnf={"jkt": ...})` does.
 """
 
 import base64
@@ -20,9 +21,11 @@ from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from doorward_client.api_keys import DIGITS, LENGTH, with_checksum
 from doorward_client.testing.clock import MovableClock
 
 TOKEN_SECONDS = 600
+CODE_SECONDS = 60
 GRACE_SECONDS = 10
 HEARTBEAT_SECONDS = 0.05  # often, so that a test that ends its guard need not wait
 Algorithm = Literal["ES256", "EdDSA", "RS256"]
@@ -61,6 +64,7 @@ class _Code:
     client: Client
     user: User
     asked: Mapping[str, str]
+    until: float
     used: bool = False
 
 
@@ -160,8 +164,7 @@ class Issuer:
 
     def grant(self, user: User, client: Client, scope: str, nonce: str | None = None) -> dict[str, Any]:
         """What the token endpoint would answer after a sign-in."""
-        auth_time = int(self.clock.now()) if user.signed_in_at is None else user.signed_in_at
-        made = _Refresh(client, user, scope, secrets.token_hex(8), secrets.token_hex(8), auth_time)
+        made = _Refresh(client, user, scope, secrets.token_hex(8), secrets.token_hex(8), self._auth_time(user))
         with self._lock:
             return _opened(self._issue(made, nonce))
 
@@ -172,7 +175,7 @@ class Issuer:
 
     def api_key(self, user: User, scope: str) -> str:
         """An API key of somebody's."""
-        key = f"dw_{secrets.token_urlsafe(32)}"
+        key = with_checksum("".join(secrets.choice(DIGITS) for _ in range(LENGTH)))
         self.api_keys[key] = {"active": True, "sub": user.sub, "client_id": "apikey:1", "scope": scope}
         return key
 
@@ -265,17 +268,31 @@ class Issuer:
             return _json(400, {"error": "invalid_request"})
         said = {"state": asked.get("state", ""), "iss": self.url}
         user = self.signed_in
-        if asked.get("response_type") != "code" or asked.get("code_challenge_method") != "S256":
+        well_formed = asked.get("response_type") == "code" and asked.get("max_age", "0").isdigit()
+        if not well_formed or asked.get("code_challenge_method") != "S256":
             said |= {"error": "invalid_request"}
         elif asked.get("resource", client.resource) != client.resource:
             said |= {"error": "invalid_target"}
         elif user is None or user.disabled:
             said |= {"error": "access_denied"}
+        elif self._is_to_ask_anew(user, asked) and asked.get("prompt") == "none":
+            said |= {"error": "login_required"}
         else:
+            if self._is_to_ask_anew(user, asked):
+                user.signed_in_at = int(self.clock.now())
             code = secrets.token_urlsafe(32)
-            self._codes[code] = _Code(client, user, asked)
+            self._codes[code] = _Code(client, user, asked, self.clock.now() + CODE_SECONDS)
             said |= {"code": code}
         return 303, {"location": f"{asked['redirect_uri']}?{urlencode(said)}", "cache-control": "no-store"}, b""
+
+    def _is_to_ask_anew(self, user: User, asked: Mapping[str, str]) -> bool:
+        if asked.get("prompt") == "login":
+            return True
+        max_age = asked.get("max_age")
+        return max_age is not None and self.clock.now() - self._auth_time(user) > int(max_age)
+
+    def _auth_time(self, user: User) -> int:
+        return int(self.clock.now()) if user.signed_in_at is None else user.signed_in_at
 
     def _token(self, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
         client = self.authenticated(headers, form)
@@ -296,7 +313,7 @@ class Issuer:
         challenge = _b64(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
         if code is None or code.used or code.client is not client or code.asked.get("code_challenge") != challenge:
             return _json(400, {"error": "invalid_grant"})
-        if form.get("redirect_uri") != code.asked["redirect_uri"]:
+        if form.get("redirect_uri") != code.asked["redirect_uri"] or self.clock.now() >= code.until:
             return _json(400, {"error": "invalid_grant"})
         code.used = True
         return _json(200, self.grant(code.user, client, code.asked.get("scope", ""), code.asked.get("nonce")))
@@ -325,7 +342,7 @@ class Issuer:
             "scope": grant.scope,
         }
         scopes = grant.scope.split()
-        if "openid" in scopes:
+        if "openid" in scopes and not renewed:
             said["id_token"] = self.sign(self._id_claims(grant, nonce, token), "JWT")
         if "offline_access" in scopes:
             said["refresh_token"] = self._next(grant) if renewed else self._keep(grant)
@@ -400,7 +417,7 @@ class Issuer:
             "jti": secrets.token_hex(8),
             "scope": "openid",
             "sid": secrets.token_hex(8),
-            "auth_time": now if user.signed_in_at is None else user.signed_in_at,
+            "auth_time": self._auth_time(user),
             "amr": user.amr,
             "acr": user.acr,
             "roles": user.roles,
