@@ -298,31 +298,34 @@ def test_a_script_that_is_not_the_one_that_was_pinned_does_not_run(page: Page) -
 # Requests that wait for a proof ---------------------------------------------------------------------------------------
 
 
-def kept_for_later(page: Page) -> None:
-    """Have a request wait, as the client keeps it."""
+def kept_for_later(page: Page, user: str | None = None) -> None:
+    """Have a request wait, as the client keeps it: of this user, else of whoever is signed in."""
     page.evaluate(
-        """async (url) => {
+        """async ([url, user]) => {
           const databases = await indexedDB.databases();
           const opened = await new Promise((done) => {
             indexedDB.open(databases[0].name).onsuccess = ({ target }) => done(target.result);
           });
           const reading = opened.transaction("kept").objectStore("kept").get("session");
           const session = await new Promise((done) => (reading.onsuccess = () => done(reading.result)));
-          const waiting = { method: "POST", url, headers: [], body: "mine", user: session.user.id, at: Date.now() };
+          const waiting = { method: "POST", url, headers: [], body: "mine", user: user ?? session.user.id };
+          waiting.at = Date.now();
           sessionStorage.setItem(databases[0].name, JSON.stringify(waiting));
         }""",
-        f"{ORIGIN}/api/notes",
+        [f"{ORIGIN}/api/notes", user],
     )
 
 
 def test_what_waited_is_not_sent_for_another_user(page: Page, sites: TwoSites) -> None:
     sign_in(page)
-    kept_for_later(page)
-    page.click("#sign-out")
-    says(page, "Nobody is signed in.")
+    ada = asked(page, sites, "return door.user();")["id"]
+    asked(page, sites, "await door.signOut();")
     page.context.clear_cookies()
-    sites.heard.clear()
     sign_in(page, "bob")
+    kept_for_later(page, ada)
+    page.reload()
+    says(page, "Hello, Bob")
+    assert asked(page, sites, "return door.replayed();") is None
     assert page.evaluate("sessionStorage.length") == 0, "nor later"
     assert [one for one in sites.heard if one.path == "/api/notes"] == []
 
