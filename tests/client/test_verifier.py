@@ -349,17 +349,18 @@ def test_weak_private_and_misused_keys_are_passed_over() -> None:
 # The cache -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_token_is_remembered_and_the_longest_unused_leaves_first(
+def test_a_token_is_remembered_while_it_is_used_and_no_more_are_than_there_is_room_for(
     guard: Asked, doorward_issuer: Issuer, app: Client, ada: User
 ) -> None:
-    guard.core.tokens.size = 3
-    made = [doorward_issuer.access_token(ada, app) for _ in range(4)]
-    kept = [guard.verify(token) for token in made[:3]]
-    assert guard.verify(made[0]) is kept[0]
-    guard.verify(made[3])
-    assert len(guard.core.tokens) == 3
-    assert guard.verify(made[0]) is kept[0]
-    assert guard.verify(made[1]) is not kept[1]
+    guard.core.tokens.size = 8
+    used, unused = (doorward_issuer.access_token(ada, app) for _ in range(2))
+    kept, first = guard.verify(used), guard.verify(unused)
+    assert guard.verify(unused) is first
+    for _ in range(20):
+        guard.verify(doorward_issuer.access_token(ada, app))
+        assert guard.verify(used) is kept
+        assert len(guard.core.tokens) <= 8
+    assert guard.verify(unused) is not first
 
 
 def test_refused_tokens_are_not_kept(guard: Asked, doorward_issuer: Issuer, claims: dict[str, Any]) -> None:
