@@ -1,8 +1,8 @@
-"""Introspections and token refreshes a second beside an empty raw-ASGI application, one worker, 32 connections.
+"""What apps ask a second, beside an empty raw-ASGI application, one worker, 32 connections.
 
-In turn. wrk asks for introspections and sends the same request to the empty application. A refresh needs the token that
-the one before it gave, so those are asked for in Python, each connection with the sign-in of a user of its own; every
-one is a transaction, on disk before it is answered, and a signature.
+In turn. wrk asks for introspections and for what a proxy asks, and sends the same request to the empty application. A
+refresh needs the token that the one before it gave, so those are asked for in Python, each connection with the sign-in
+of a user of its own; every one is a transaction, on disk before it is answered, and a signature.
 """
 
 import base64
@@ -29,7 +29,8 @@ CONNECTIONS = 32
 ROUNDS = 3
 SERVER, CLIENT = 0, 1
 FORM = "application/x-www-form-urlencoded"
-EMPTY, INTROSPECTION, REFRESH = "empty", "introspection", "refresh"
+EMPTY, INTROSPECTION, FORWARD, REFRESH = "empty", "introspection", "forward-auth", "refresh"
+CHECK = "/forward-auth/behind/check"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class App:
 def main(seconds: float) -> None:
     """Measure and print."""
     os.sched_setaffinity(0, {CLIENT})
-    rates: dict[str, list[float]] = {EMPTY: [], INTROSPECTION: [], REFRESH: []}
+    rates: dict[str, list[float]] = {name: [] for name in (EMPTY, INTROSPECTION, FORWARD, REFRESH)}
     with (
         tempfile.TemporaryDirectory() as folder,
         servers.empty({SERVER}) as empty_port,
@@ -96,6 +97,7 @@ def main(seconds: float) -> None:
         script = Path(folder) / "introspection.lua"
         script.write_text(f'wrk.method = "POST"\nwrk.headers["content-type"] = "{FORM}"\nwrk.body = "token={token}"\n')
         newest = [one["refresh_token"] for one in signed_in]
+        passes = entered(Path(folder) / "data", port)
         for _ in range(ROUNDS):
             for name, asked in ((EMPTY, empty_port), (INTROSPECTION, port)):
                 rates[name].append(
@@ -104,6 +106,7 @@ def main(seconds: float) -> None:
                         seconds=seconds, cores=str(CLIENT), script=script,
                     )
                 )  # fmt: skip
+            rates[FORWARD].append(load.wrk(port, CHECK, passes, seconds=seconds, cores=str(CLIENT)))
             tally, last = load.chains(port, [app.refreshing(one) for one in newest], seconds=seconds)
             assert tally.answered.keys() == {200}
             newest = [json.loads(answer)["refresh_token"] for answer in last]
@@ -120,6 +123,29 @@ def registered(data: Path, port: int) -> App:
     made = json.loads(done.stdout)
     basic = base64.b64encode(f"{made['client_id']}:{made['client_secret']}".encode()).decode()
     return App(port, made["client_id"], f"Basic {basic}")
+
+
+def entered(data: Path, port: int) -> str:
+    """Enter an app behind a proxy; the header that lets its requests pass."""
+    callback = f"http://127.0.0.1:{port}/.doorward/callback"
+    place = ["--type", "proxy", "--id", "behind", "--redirect-uri", callback, "--data", str(data)]
+    subprocess.run([servers.PROGRAM, "client", "add", "Behind", *place], check=True, capture_output=True)
+    cookies = [sign_up(port, "passer")]
+    with closing(http.client.HTTPConnection("localhost", port, timeout=30)) as connection:
+
+        def go(path: str) -> str:
+            connection.request("GET", path, headers={"cookie": "; ".join(cookies)})
+            answer = connection.getresponse()
+            answer.read()
+            cookies.extend(value.partition(";")[0] for value in answer.headers.get_all("set-cookie", ()))
+            return urlsplit(answer.headers.get("location", ""))._replace(scheme="", netloc="").geturl()
+
+        back = go(go("/forward-auth/behind/sign-in"))
+        go(f"/forward-auth/behind/callback?{urlsplit(back).query}")
+        passing = next(one for one in cookies if one.startswith("doorward-app-"))
+        connection.request("GET", CHECK, headers={"cookie": passing})
+        assert connection.getresponse().status == 204
+    return f"cookie: {passing}"
 
 
 def report(rates: Mapping[str, list[float]]) -> None:

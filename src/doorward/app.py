@@ -67,6 +67,7 @@ from doorward.authenticators import (
     PasswordService,
     RelyingParty,
     SecurityNotices,
+    Tries,
     UndoSince,
     all_kinds,
     export_authenticators,
@@ -90,6 +91,8 @@ from doorward.oidc import (
     Clients,
     Families,
     Following,
+    Forward,
+    ForwardRoutes,
     Grants,
     Introspector,
     Live,
@@ -186,6 +189,7 @@ class Apps:
     authorize: Authorize
     live: Live
     following: Following
+    forward: Forward
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -332,7 +336,7 @@ def wire(  # noqa: PLR0915  the one place where everything meets
     )
     sessions.tell = events.tell
     receivers = webhook_client(settings)
-    passwords.fail_device = passwords.tries.fail_device = sessions.fail_device
+    passwords.tries.fail_device = sessions.fail_device
     sessions.told_of_device = partial(_tell_of_device, notices, places)
     # Neither a new password nor the end of all sessions is outlived by what somebody else may have begun (C8, C9).
     sessions.forget = confirmations.end_of_user
@@ -409,6 +413,7 @@ def wire(  # noqa: PLR0915  the one place where everything meets
             users,
             sessions,
             tokens,
+            passwords.tries,
             tuple(settings.fields),
             (api_keys.introspect,),
         ),
@@ -481,6 +486,7 @@ def apps_of(  # noqa: PLR0913, PLR0917  it stands above nearly everything
     users: UsersService,
     sessions: Sessions,
     tokens: AccessTokens,
+    tries: Tries,
     fields: Sequence[str],
     others: Sequence[Introspector],
 ) -> Apps:
@@ -492,7 +498,7 @@ def apps_of(  # noqa: PLR0913, PLR0917  it stands above nearly everything
     families = Families(db, clock, sealer, users, sessions, audit, notices)
     sessions.end_of_session, sessions.end_of_user = families.end_of_session, families.end_of_user
     signed = SignedStatements(db, clock, issuer)
-    clients = Clients(db, clock, audit, refusals, tokens.keys, sessions, signed, fields, issuer)
+    clients = Clients(db, clock, audit, refusals, tokens.keys, sessions, signed, tries, fields, issuer)
     grants = Grants(db, clock, clients, families, signed, tokens, users)
     following = Following(db, clock, sessions)
     sessions.feed.heard = following.hear
@@ -501,8 +507,9 @@ def apps_of(  # noqa: PLR0913, PLR0917  it stands above nearly everything
         families=families,
         grants=grants,
         authorize=Authorize(db, clock, sealer, clients, sessions, audit, issuer),
-        live=Live(db, clock, clients, families, grants, signed, sessions, users, tokens, others),
+        live=Live(db, clock, clients, families, grants, signed, sessions, users, tokens, audit, others),
         following=following,
+        forward=Forward(db, clock, sealer, clients, families, sessions, users, issuer),
     )
 
 
@@ -790,6 +797,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
             *ActivityRoutes(gate, services.activity, frame, not_me=True).operations(),
             *DataRoutes(gate, services.export, frame).operations(),
             *OidcRoutes(gate, apps.authorize, apps.grants, apps.live, apps.following).operations(),
+            *ForwardRoutes(gate, apps.forward).operations(),
             *SetupRoutes(gate, services.setup, cookies, schema).operations(),
             *system.operations(),
         )

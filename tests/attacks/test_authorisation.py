@@ -45,6 +45,12 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "GET /dev/mail.json",
     "GET /dev/mail/{id}",
     "GET /dev/mail/{id}/html",
+    "GET /forward-auth/{client_id}/callback",  # of proxies: a cookie of the app's host says who it is, not ours
+    "GET /forward-auth/{client_id}/check",
+    "GET /forward-auth/{client_id}/gate",
+    "GET /forward-auth/{client_id}/lost",
+    "GET /forward-auth/{client_id}/sign-in",
+    "GET /forward-auth/{client_id}/sign-out",
     "GET /invitation/{token}",
     "GET /livez",
     "GET /not-me/sent",

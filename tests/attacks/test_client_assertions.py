@@ -1,7 +1,9 @@
 """Clients that prove who they are by a signature (RFC 7523; ASVS 10.4.16)."""
 
 import asyncio
+import json
 import secrets
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ import pytest
 from doorward.kernel.instant import SECOND
 from doorward.oidc import check_public_keys
 from tests.http.conftest import ORIGIN, World
-from tests.support.apps import App, Key, register_service
+from tests.support.apps import App, Key, register, register_public, register_service
+from tests.support.attack import audited, dump
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -87,3 +90,57 @@ def test_what_is_no_set_of_public_keys_is_not_registered(wrong: object) -> None:
 def test_a_private_key_is_not_registered(world: World) -> None:
     with pytest.raises(ValueError, match="private"):
         check_public_keys({"keys": [Key(world).jwk.as_dict(private=True)]})
+
+
+# Those who only try ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asvs("2.4.1")
+async def test_a_flood_of_made_up_apps_is_slowed_and_leaves_a_row_a_minute(world: World) -> None:
+    app = await register(world)
+    for number in range(100):
+        answer = await app.http.post(
+            "/oauth/token", data={"grant_type": "refresh_token"}, headers=basic(f"app-{number}", "x")
+        )
+        assert answer.status_code == 401
+    refused = await app.http.post("/oauth/introspect", data={"token": "x"}, headers=basic("app", "x"))
+    assert (refused.status_code, refused.json()["error"]) == (429, "temporarily_unavailable")
+    assert int(refused.headers["retry-after"]) > 0
+    assert await written(world) == [{"client": "unknown", "why": "unknown client or wrong secret", "refused": 1}]
+    assert (await app.introspect("x")) == {"active": False}, "nobody keeps an app out"
+
+
+@pytest.mark.asvs("16.3.1")
+async def test_the_audit_names_the_app_that_somebody_tries_to_be(world: World) -> None:
+    app, key = await registered(world)
+    secret = await register(world)
+    await app.http.post("/oauth/introspect", data={"token": "x"}, headers=basic(secret.client.id, "a guess"))
+    world.clock.advance(1)  # ids alone put events in order
+    assert await status(app, assertion(world, app, key, aud="elsewhere")) == 401
+    assert [payload["client"] for payload in await written(world)] == [secret.client.id, app.client.id]
+
+
+@pytest.mark.asvs("2.4.1")
+async def test_whoever_says_that_they_are_a_public_app_leaves_nothing_behind_and_is_slowed(world: World) -> None:
+    app, own = await register_public(world), Key(world)
+    before = await dump(world.services.db)
+    nonsense = await app.http.post(
+        "/oauth/token", data={"client_id": app.client.id, "grant_type": "nonsense"}, headers={"dpop": own.proof()}
+    )
+    assert nonsense.json()["error"] == "unsupported_grant_type"
+    for _ in range(100):
+        answer = await app.token(grant_type="refresh_token", refresh_token="made up")
+        assert answer.json()["error"] == "invalid_grant"
+    assert (await app.token(grant_type="refresh_token", refresh_token="made up")).status_code == 429
+    after = await dump(world.services.db)
+    assert {name for name in after if after[name] != before[name]} <= {"audit_event", "bucket"}
+
+
+def basic(client_id: str, secret: str) -> dict[str, str]:
+    return {"authorization": "Basic " + b64encode(f"{client_id}:{secret}".encode()).decode()}
+
+
+async def written(world: World) -> list[dict[str, Any]]:
+    """What the audit says of apps that failed."""
+    found = [json.loads(row.payload or "") for row in await audited(world, "authn_login_fail")]
+    return [{name: value for name, value in one.items() if name != "device"} for one in found if "client" in one]

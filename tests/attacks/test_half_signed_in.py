@@ -14,6 +14,7 @@ import pytest
 
 from doorward.config import Settings
 from doorward.config.settings import Factors, Signin
+from doorward.testing.authenticator import SoftwareAuthenticator
 from doorward.web.routing import FORM, Access, Operation
 from tests.http.conftest import ORIGIN, PASSWORD, Visitor, World
 from tests.support.attack import OPERATOR, call, dump, make_admin, name_of, path_of, route_table
@@ -34,7 +35,6 @@ from tests.support.second_step import (
     sessions_of,
     use_passkey,
 )
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 TICKET = "doorward-ticket"
 NUMBER = "+4915123456789"

@@ -15,13 +15,13 @@ from doorward.kernel.caller import Caller
 from doorward.kernel.errors import NotSignedIn
 from doorward.kernel.instant import DAY, HOUR, SECOND, Instant
 from doorward.sql import Work
+from doorward.testing.authenticator import SoftwareAuthenticator
 from doorward.users import User
 from tests.http.conftest import ORIGIN, PASSWORD, Inbox, Visitor, World
 from tests.support.attack import OPERATOR, audited, dump
 from tests.support.members import STALE, code, email_of, follow, headings, last, link, member
 from tests.support.notices import notice, user_of, with_bound
 from tests.support.second_step import add_passkey
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 ADDRESS, EVES = "ada@example.org", "eve@example.net"
 EVES_NETWORK = "203.0.113.66"

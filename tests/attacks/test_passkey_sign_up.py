@@ -12,13 +12,13 @@ import httpx
 import pytest
 from fido2.utils import websafe_decode, websafe_encode
 
+from doorward.testing.authenticator import SoftwareAuthenticator
 from tests.attacks.test_sign_up_enumeration import Counting
 from tests.http.conftest import ORIGIN, PASSWORD, Inbox, Visitor, World
 from tests.support.attack import OPERATOR, audited, dump, shown
 from tests.support.factors import OWN, signed_in
 from tests.support.members import link
 from tests.support.newcomers import AGAIN, CREATE_PAGE, OPTIONS, PAGE, SIGN_UP, join, options_for, send, use
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 ADDRESS = "victim@example.org"
 

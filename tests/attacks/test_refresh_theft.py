@@ -145,7 +145,7 @@ async def test_a_family_ends_after_fourteen_idle_days_and_after_thirty_anyway(wo
     assert await over(app, busy)
 
 
-ENDS = ("sign-out", "one", "everywhere", "password", "disable", "role", "leave", "erase", "operator")
+ENDS = ("sign-out", "one", "everywhere", "password", "own password", "disable", "role", "leave", "erase", "operator")
 
 
 @pytest.mark.asvs("7.4.1")
@@ -171,6 +171,9 @@ async def test_whatever_ends_a_session_ends_what_apps_got_in_it(world: World, ho
             await other.sign_in("ada")
             change = {"current_password": PASSWORD, "new_password": "another quite different phrase"}
             assert (await other.send("PUT", "/api/users/me/password", change)).is_success
+        case "own password":  # a copy of the refresh token must not outlive what its owner does about it (C9)
+            change = {"current_password": PASSWORD, "new_password": "another quite different phrase"}
+            assert (await ada.send("PUT", "/api/users/me/password", change)).is_success
         case "disable":
             await users.set_status(user["id"], "disabled", None, OPERATOR)
         case "role":
@@ -186,12 +189,14 @@ async def test_whatever_ends_a_session_ends_what_apps_got_in_it(world: World, ho
     assert (await app.userinfo(tokens["access_token"])).status_code == 401
 
 
-async def test_the_session_that_changes_the_password_keeps_its_apps(world: World) -> None:
+async def test_the_session_that_changes_the_password_gives_its_apps_new_tokens_unasked(world: World) -> None:
+    """C9: whoever copied the old ones has nothing; its owner does not have to sign in for it."""
     app, ada = await register(world), await member(world)
     token = (await app.tokens(ada))["refresh_token"]
     change = {"current_password": PASSWORD, "new_password": "another quite different phrase"}
     assert (await ada.send("PUT", "/api/users/me/password", change)).is_success
-    await used(app, token)
+    assert await over(app, token)
+    await used(app, (await app.tokens(ada))["refresh_token"])
 
 
 async def test_what_outlives_the_time_of_its_session_still_ends_with_the_password(world: World) -> None:

@@ -19,6 +19,7 @@ from doorward.app import find_session, operations
 from doorward.config import Settings
 from doorward.config.settings import Factors, Signin, Signup
 from doorward.testing import MovableClock
+from doorward.testing.authenticator import SoftwareAuthenticator
 from doorward.web.cookies import Cookies
 from doorward.web.front import Front
 from doorward.web.gate import Gate
@@ -43,7 +44,6 @@ from tests.support.second_step import (
     sessions_of,
     steal_session,
 )
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 NEW = "another quite different phrase"
 OFFERED = Factors(required="optional", sms=True, email=True, cool_off=True)

@@ -16,6 +16,7 @@ import pytest
 from doorward.config import Settings
 from doorward.config.settings import Factors, Signin
 from doorward.datadir import DataDir
+from doorward.testing.authenticator import SoftwareAuthenticator
 from doorward.web.routing import FORM, Access, Operation
 from tests.http.conftest import ORIGIN, PASSWORD, Visitor, World, running
 from tests.support.attack import NOBODY, OPERATOR, dump, name_of, path_of, route_table
@@ -33,7 +34,6 @@ from tests.support.second_step import (
     prove_anew,
     steal_session,
 )
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 NEW = "another quite different phrase"
 NUMBER = "+4915123456789"

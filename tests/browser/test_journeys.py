@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Response, expect
 
 from doorward.web.translations import NAMES
-from tests.support.chromium import AXE, RULES, chromium, violations
+from tests.support.chromium import AXE, RULES, violations
 from tests.support.serving import ROOT
 from tests.support.windows import Visitor, serve
 
@@ -62,12 +62,6 @@ first_delay = "3s"
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import AXE, RULES, chromium, violations
+from tests.support.chromium import AXE, RULES, violations
 from tests.support.serving import running
 from tests.support.windows import Visitor
 
@@ -24,12 +24,6 @@ class Site:
 
     address: str
     inbox: str
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

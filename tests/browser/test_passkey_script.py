@@ -24,7 +24,6 @@ from doorward.authenticators.kinds.passkey import Registered
 from doorward.authenticators.relying_party import RelyingParty
 from doorward.web.assets import load_assets
 from doorward.web.headers import CONTENT_SECURITY_POLICY
-from tests.support.chromium import chromium
 from tests.support.windows import PLATFORM
 
 pytestmark = [pytest.mark.browser]
@@ -124,12 +123,6 @@ class Site:
             self.refusals.append(refused.reason)
             return 400, {"code": "invalid", "errors": [{"field": "credential", "code": "wrong"}]}
         return 200, {"path": "/done?signed-in"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

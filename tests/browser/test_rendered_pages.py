@@ -15,7 +15,7 @@ from typing_extensions import override
 from doorward.web.headers import CONTENT_SECURITY_POLICY
 from doorward.web.pages import Pages
 from doorward.web.translations import NAMES
-from tests.support.chromium import AXE, RULES, chromium, violations
+from tests.support.chromium import AXE, RULES, violations
 from tests.support.sample_pages import PAGES, rendered
 
 pytestmark = pytest.mark.browser
@@ -74,12 +74,6 @@ def site() -> Iterator[str]:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://localhost:{server.server_port}"  # a name, or passkey.js would hide its buttons
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.support.chromium import chromium
 from tests.support.elapsed import let_code_change, let_pass
 from tests.support.serving import ROOT
 from tests.support.windows import Visitor, serve, with_authenticator
@@ -34,27 +33,9 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The fitness example: where it answers, and its data."""
     yield from serve(tmp_path_factory, (ROOT / "examples/fitness/doorward.toml").read_text())
-
-
-@pytest.fixture
-def visitor(browser: Browser, site: tuple[str, Path]) -> Iterator[Visitor]:
-    one = Visitor(browser, site[0])
-    yield one
-    one.close()
-
-
-@pytest.fixture(scope="module")
-def data(site: tuple[str, Path]) -> Path:
-    return site[1]
 
 
 def sign_up(page: Page) -> str:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.support.chromium import chromium
 from tests.support.elapsed import let_pass
 from tests.support.post import Post
 from tests.support.smtp_server import smtp_server
@@ -35,12 +34,6 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def post(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Post]:
     with smtp_server(tmp_path_factory.mktemp("post") / "mails.jsonl") as server:
         yield Post(server)
@@ -55,18 +48,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, post: Post) -> Iterator[tuple
         "DOORWARD_MAIL__FROM": "Doorward <door@example.org>",
     }
     yield from serve(tmp_path_factory, "", mail)
-
-
-@pytest.fixture
-def visitor(browser: Browser, site: tuple[str, Path]) -> Iterator[Visitor]:
-    one = Visitor(browser, site[0])
-    yield one
-    one.close()
-
-
-@pytest.fixture(scope="module")
-def data(site: tuple[str, Path]) -> Path:
-    return site[1]
 
 
 def member(page: Page, post: Post) -> str:

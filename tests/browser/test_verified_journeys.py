@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import AXE, RULES, chromium, violations
+from tests.support.chromium import AXE, RULES, violations
 from tests.support.post import Post
 from tests.support.smtp_server import smtp_server
 from tests.support.windows import Visitor, serve
@@ -29,12 +29,6 @@ FLOOD = """
 per_address = "1/1h"
 """
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +57,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, post: Post) -> Iterator[tuple
 @pytest.fixture(scope="module")
 def flooded(tmp_path_factory: pytest.TempPathFactory, post: Post) -> Iterator[tuple[str, Path]]:
     yield from site_of(tmp_path_factory, post, FLOOD)
-
-
-@pytest.fixture
-def visitor(browser: Browser, site: tuple[str, Path]) -> Iterator[Visitor]:
-    one = Visitor(browser, site[0])
-    yield one
-    one.close()
 
 
 def newcomer() -> str:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.support.chromium import chromium
 from tests.support.serving import ROOT
 from tests.support.windows import Visitor, serve, with_authenticator
 
@@ -21,22 +20,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The fitness example, where people sign up with a handle."""
     yield from serve(tmp_path_factory, (ROOT / "examples/fitness/doorward.toml").read_text())
-
-
-@pytest.fixture
-def visitor(browser: Browser, site: tuple[str, Path]) -> Iterator[Visitor]:
-    one = Visitor(browser, site[0])
-    yield one
-    one.close()
 
 
 def sign_up(page: Page, uid: str) -> None:

@@ -88,7 +88,7 @@ def test_an_example_is_signed_in_to(tmp_path: Path, framework: str, monkeypatch:
     ):
         assert "Everybody may read this" in person.open(f"{app_url}/").text
         person.open(f"{app_url}/me")
-        page = person.sign_in("ada")
+        page = person.fill_in("ada")
         assert (page.status_code, str(page.url)) == (200, f"{app_url}/me")
         assert "Hello, Ada &lt;3" in page.text
         assert set(person.program(f"{app_url}/api/me").json()["scope"]) >= {"openid", "profile"}

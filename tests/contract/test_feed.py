@@ -15,7 +15,8 @@ from tests.support.serving import running
 def registered(data: Path) -> tuple[str, str]:
     """A service, registered beside the running server."""
     with restored_logging():
-        made = CliRunner().invoke(main, ["client", "add", "Api", "--type", "service", "--data", str(data), "--json"])
+        added = ["client", "add", "Api", "--type", "service", "--scope", "revocations", "--data", str(data), "--json"]
+        made = CliRunner().invoke(main, added)
     assert made.exit_code == 0, made.output
     found = json.loads(made.stdout)
     return found["client_id"], found["client_secret"]

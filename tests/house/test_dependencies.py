@@ -64,6 +64,10 @@ def test_the_client_library_needs_nothing_that_is_not_locked_and_written_down() 
     assert needed <= _asked_for()
 
 
+def test_what_tests_of_apps_need_is_locked_and_written_down_too() -> None:
+    assert _named(*PROJECT["project"]["optional-dependencies"].values()) <= _asked_for()
+
+
 @pytest.mark.asvs("15.1.2")
 def test_every_dependency_is_written_down_with_its_purpose() -> None:
     rows = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE)

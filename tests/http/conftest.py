@@ -1,31 +1,29 @@
 """The whole application in process, on both databases, reached over ASGI as a program or a browser would."""
 
 import io
-import json
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
-from sqlalchemy import select
 
-from doorward import log
+from doorward import log, testing
 from doorward.adapters.sealing import KeyFileSealer
 from doorward.app import App, Services
 from doorward.config import Settings
 from doorward.config.settings import Signup
 from doorward.datadir import DataDir
-from doorward.sql import Row, Statement, Work, purpose_of
-from doorward.sql.tables import message
-from doorward.testing import MovableClock
+from doorward.testing import MovableClock, Sent
 from doorward.users import Declaration
 from tests.support.logs import restored_logging
+
+__all__ = ["Sent"]  # what tests read in an inbox
 
 ORIGIN = "http://localhost:8000"
 PASSWORD = "seven quiet herons at noon"
@@ -105,64 +103,8 @@ class World:
         return Visitor(httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers))
 
 
-class Sent(NamedTuple):
-    """A message as it lies in the outbox, opened. `state` is "void" for one that is never sent."""
-
-    template: str
-    recipient: str
-    locale: str
-    values: Mapping[str, Any]
-    state: str
-
-
-_MESSAGES = Statement(
-    select(
-        message.c.id,
-        message.c.template,
-        message.c.recipient,
-        message.c.locale,
-        message.c.values_sealed,
-        message.c.state,
-    )
-    .where(message.c.values_sealed.is_not(None))
-    .order_by(message.c.id)
-)
-
-
-def _list_messages() -> Work[list[Row]]:
-    return list((yield _MESSAGES()))
-
-
-@dataclass
-class Inbox:
-    """What was sent in a world: whoever reads here has every mailbox and every telephone."""
-
-    world: World
-    _order: dict[str, int] = field(default_factory=dict)
-
-    async def rows(self) -> list[Sent]:
-        """Every message, those among them that are never sent; the latest last.
-
-        A clock that stands still gives ids in no order, so what was there when somebody last looked comes first.
-        """
-        services = self.world.services
-        found = await services.db.search(_list_messages())
-        for row in found:
-            self._order.setdefault(row[0], len(self._order))
-        return [
-            Sent(template, to, locale, json.loads(services.sealer.open(sealed, purpose_of("message", key))), state)
-            for key, template, to, locale, sealed, state in sorted(found, key=lambda row: self._order[row[0]])
-        ]
-
-    async def messages(self, to: str | None = None) -> list[Sent]:
-        """What arrives, at `to` or anywhere; the latest last."""
-        return [one for one in await self.rows() if one.state != "void" and to in {None, one.recipient}]
-
-    async def last(self, to: str | None = None, template: str | None = None) -> Sent:
-        """The latest that arrives, of one kind or of any."""
-        found = [one for one in await self.messages(to) if template in {None, one.template}]
-        assert found, f"nothing was sent to {to or 'anybody'}"
-        return found[-1]
+class Inbox(testing.Inbox[World]):
+    """Every mailbox and every telephone of a world."""
 
 
 @asynccontextmanager

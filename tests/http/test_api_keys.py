@@ -14,7 +14,7 @@ from doorward.config import Settings
 from doorward.sql.tables import api_key_secret
 from tests.http.conftest import Inbox, Visitor, World
 from tests.support.apps import register
-from tests.support.attack import audited, dump, make_admin
+from tests.support.attack import OPERATOR, audited, dump, make_admin
 from tests.support.members import STALE, member
 
 KEYS = "/api/users/me/keys"
@@ -277,13 +277,13 @@ async def test_the_activity_and_the_export_tell_of_keys(visitor: Visitor) -> Non
 async def test_an_app_is_told_what_a_key_is_worth(world: World, visitor: Visitor) -> None:
     user = await visitor.sign_up("ada")
     key = await make(visitor, "orders:read", networks=["192.0.2.0/24"])
-    told = await world.services.api_keys.introspect(key["secret"])
+    told = await world.services.api_keys.introspect(key["secret"], OPERATOR)
     assert told is not None
     assert (told["active"], told["sub"], told["scope"]) == (True, user["id"], "orders:read")
     assert told["client_id"] == f"apikey:{key['id']}"
     assert told["networks"] == ["192.0.2.0/24"]
     await visitor.send("DELETE", f"{KEYS}/{key['id']}")
-    assert await world.services.api_keys.introspect(key["secret"]) is None
+    assert await world.services.api_keys.introspect(key["secret"], OPERATOR) is None
 
 
 async def test_an_app_that_is_sent_a_key_asks_us_what_it_opens(world: World, visitor: Visitor) -> None:
@@ -295,3 +295,21 @@ async def test_an_app_that_is_sent_a_key_asks_us_what_it_opens(world: World, vis
     assert told["client_id"] == f"apikey:{key['id']}"
     assert (await visitor.send("DELETE", f"{KEYS}/{key['id']}", {"name": "Report"})).status_code == 204
     assert await app.introspect(key["secret"]) == {"active": False}
+
+
+@pytest.mark.asvs("16.3.4")
+async def test_a_key_that_apps_are_sent_is_counted_and_seen_to_be_used(world: World, visitor: Visitor) -> None:
+    """C48: its owner sees that it is used, and its own limit holds wherever it is shown."""
+    app = await register(world)
+    await visitor.sign_up("ada")
+    key = await make(visitor, "orders:read", per_minute=2)
+    for _ in range(2):
+        assert (await app.introspect(key["secret"]))["active"] is True
+    (row,) = (await visitor.get(KEYS)).json()["data"]
+    assert row["last_used_at"] is not None
+    refused = await app.http.post("/oauth/introspect", data={"token": key["secret"]}, headers=app.basic)
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    assert (await use(world, key)).status_code == 429
+    (noted,) = await audited(world, "excess_rate_limit_exceeded")
+    assert json.loads(noted.payload or "")["action"] == "api-key"

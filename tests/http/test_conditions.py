@@ -11,7 +11,7 @@ from sqlalchemy import update
 from doorward.sql import Statement, Work
 from doorward.sql.tables import idempotency
 from tests.http.conftest import PASSWORD, Visitor, World
-from tests.support.attack import OPERATOR, dump, make_admin
+from tests.support.attack import OPERATOR, dump, make_admin, name_of, route_table
 
 ME = "/api/users/me"
 PARALLEL = 20
@@ -197,19 +197,67 @@ async def test_after_a_day_a_key_is_new(world: World, chief: Visitor, ada: dict[
     assert (await chief.get(path)).json()["coins"] == 3
 
 
-async def test_nobody_is_given_an_answer_that_they_may_not_have(world: World, chief: Visitor) -> None:
+async def test_nobody_is_given_an_answer_that_they_may_not_have(
+    world: World, chief: Visitor, ada: dict[str, Any]
+) -> None:
     """A replay passes every check that the request itself would."""
-    body = {"name": "App", "scopes": ["users:read"]}
-    first = await chief.send("POST", "/api/users/me/keys", body, headers={"idempotency-key": "a"})
-    again = await chief.send("POST", "/api/users/me/keys", body, headers={"idempotency-key": "a"})
-    assert first.json()["secret"] == again.json()["secret"]
-    assert (await chief.http.post("/api/users/me/keys", json=body, headers={"idempotency-key": "a"})).status_code == 403
+    path, body = f"/api/users/{ada['id']}", {"coins": {"increment": 1}}
+    first = await patch(chief, path, body, idempotency_key="a")
+    again = await patch(chief, path, body, idempotency_key="a")
+    assert first.json() == again.json()
+    assert (await chief.http.patch(path, json=body, headers={"idempotency-key": "a"})).status_code == 403
     other = world.visitor()
     await other.sign_in("chief")
-    new = await other.send("POST", "/api/users/me/keys", body, headers={"idempotency-key": "a"})
-    assert new.json()["secret"] != first.json()["secret"]
+    assert (await patch(other, path, body, idempotency_key="a")).json()["coins"] == 2
     kept = json.dumps([[repr(value) for value in row] for row in (await dump(world.services.db))["idempotency"]])
-    assert first.json()["secret"] not in kept
+    assert first.json()["uid"] not in kept
+
+
+@pytest.mark.asvs("14.2.6")
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/users/me/keys", {"name": "App", "scopes": ["users:read"]}),
+        ("/api/users/me/authenticators", {"kind": "totp"}),
+        ("/api/users/me/authenticators", {"kind": "recovery_code"}),
+    ],
+)
+async def test_what_is_shown_once_is_neither_kept_nor_shown_again(
+    world: World, chief: Visitor, path: str, body: dict[str, Any]
+) -> None:
+    """Whoever has a stale session, and the key of a request, is asked to prove who they are like anybody else (C48)."""
+    first = await chief.send("POST", path, body, headers={"idempotency-key": "a"})
+    again = await chief.send("POST", path, body, headers={"idempotency-key": "a"})
+    assert first.is_success
+    assert again.is_success
+    for secret in {"secret", "codes"} & first.json().keys():
+        assert first.json()[secret] != again.json()[secret]
+    world.clock.advance(601)
+    stale = await chief.send("POST", path, body, headers={"idempotency-key": "a"})
+    assert (stale.status_code, stale.json()["max_age"]) == (403, 600)
+    assert (await dump(world.services.db))["idempotency"] == []
+
+
+async def test_every_operation_that_shows_a_secret_says_so(world: World) -> None:
+    def holds_secret(schema: Any) -> bool:
+        if isinstance(schema, list):
+            return any(map(holds_secret, schema))
+        if not isinstance(schema, dict):
+            return False
+        named = {"secret", "codes", "token", "jwt", "ticket"} & dict(schema.get("properties", {})).keys()
+        return bool(named) or any(map(holds_secret, schema.values()))
+
+    telling = [
+        operation
+        for operation in route_table(world)
+        if operation.tag != "Users"  # where `secret` is a custom field of these tests
+        and any(status < 300 and holds_secret(answer.schema) for status, answer in operation.answers.items())
+    ]
+    assert {name_of(operation) for operation in telling} >= {
+        "POST /api/users/me/keys",
+        "POST /api/users/me/authenticators",
+    }
+    assert [name_of(operation) for operation in telling if operation.takes_idempotency_key] == []
 
 
 async def test_a_new_session_secret_is_never_kept(world: World) -> None:

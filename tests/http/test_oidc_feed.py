@@ -15,6 +15,7 @@ from doorward.oidc import following
 from doorward.sessions import list_revocations
 from tests.http.conftest import ORIGIN, World
 from tests.support.apps import claims_of, member, register, register_public, register_service
+from tests.support.attack import OPERATOR
 
 
 @dataclass
@@ -99,14 +100,37 @@ async def test_an_app_hears_of_every_end_within_two_seconds(world: World) -> Non
             ("family", claims_of(again["access_token"])["fid"]): partial(
                 app.http.post, "/oauth/revoke", data={"token": again["refresh_token"]}, headers=app.basic
             ),
-            ("user", claims["sub"]): partial(ada.send, "PATCH", "/api/users/me", {"name": "Ada L."}),
             ("session", claims["sid"]): partial(ada.send, "DELETE", "/api/sessions/current"),
+            ("user", claims["sub"]): partial(
+                world.services.users.set_status, claims["sub"], "disabled", None, OPERATOR
+            ),
         }
+        await ada.send("PATCH", "/api/users/me", {"name": "Ada L."})
         for what, end in ends.items():
             await end()
             assert await until(partial(stream.heard, *what)) < 2
         line = next(line for line in stream.lines if line.get("kind") == "session")
         assert (line["at"], line["seq"] > 0) == (world.clock.now() // 1000, True)
+        kinds = [line["kind"] for line in stream.lines if "kind" in line]
+        assert kinds == ["family", "session", "user"], "a new name has ended nothing"
+
+
+@pytest.mark.asvs("7.4.2")
+async def test_an_app_hears_of_everybody_who_is_erased_or_leaves(world: World) -> None:
+    """At once by an administrator, or with time to come back."""
+    app, users = await register(world), world.services.users
+    at_once, later = await member(world, "ada"), await member(world, "bob")
+    tokens = {uid: await app.tokens(visitor) for uid, visitor in (("ada", at_once), ("bob", later))}
+    subjects = {uid: claims_of(granted["access_token"])["sub"] for uid, granted in tokens.items()}
+    async with following_of(world, app.basic) as stream:
+        await until(lambda: stream.lines)
+        await users.delete(subjects["ada"], None, OPERATOR)
+        await until(lambda: stream.heard("user", subjects["ada"]), 2)
+        now = world.clock.now()
+        await world.services.db.write(lambda: users.leave(subjects["bob"], OPERATOR, now))
+        await until(lambda: stream.heard("user", subjects["bob"]), 2)
+    for granted in tokens.values():
+        assert (await app.introspect(granted["access_token"]))["active"] is False
 
 
 async def test_there_is_a_heartbeat_twice_a_second_as_long_as_the_feed_is_fresh(world: World) -> None:

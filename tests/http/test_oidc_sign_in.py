@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import re
 import secrets
 from base64 import urlsafe_b64decode
+from hashlib import sha256, sha512
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,6 +32,7 @@ from tests.support.apps import (
     register_service,
 )
 from tests.support.attack import OPERATOR
+from tests.support.databases import Interrupted
 from tests.support.factors import app_code, set_up_app
 
 VERIFIER = secrets.token_urlsafe(32)
@@ -150,8 +154,7 @@ async def test_a_mark_of_ones_own_making_skips_no_proof(world: World) -> None:
 async def test_a_level_is_reached_by_the_second_step_or_not_at_all(world: World) -> None:
     app, ada = await register(world), await member(world)
     unmet = "unmet_authentication_requirements"
-    for wanted in ("aal2", "aal3", "aal2 aal3"):
-        assert back(await ada.get(app.url(VERIFIER, acr_values=wanted)))["error"] == unmet
+    assert back(await ada.get(app.url(VERIFIER, acr_values="aal3")))["error"] == unmet
     for satisfied in ("aal1", "aal3 aal1", "urn:other", ""):
         assert "code" in back(await ada.get(app.url(VERIFIER, acr_values=satisfied)))
     key = await set_up_app(world, ada)
@@ -166,6 +169,30 @@ async def test_a_level_is_reached_by_the_second_step_or_not_at_all(world: World)
     tokens = (await app.redeem(back(await ada.get(target))["code"], VERIFIER)).json()
     assert claims_of(tokens["id_token"])["acr"] == "aal2"
     assert back(await ada.get(app.url(VERIFIER, acr_values="aal3")))["error"] == unmet
+
+
+async def test_who_lacks_a_second_step_sets_one_up_on_the_way_and_goes_on(world: World) -> None:
+    app, ada = await register(world), await member(world)
+    assert back(await ada.get(app.url(VERIFIER, acr_values="aal2", prompt="none")))["error"] == "interaction_required"
+    asked = await ada.get(app.url(VERIFIER, acr_values="aal2"))
+    target = next_of(asked, "/account/security")
+    page = await ada.get(asked.headers["location"])
+    assert "asks for a second step" in page.text
+    await set_up_app(world, ada)
+    page = await ada.get("/account/security")
+    (link,) = re.findall(r'<a class="button" href="(/oauth/authorize[^"]+)"', page.text)
+    assert unescape(link) == target, "however many pages lie between"
+    tokens = (await app.redeem(back(await ada.get(target))["code"], VERIFIER)).json()
+    assert claims_of(tokens["access_token"])["acr"] == "aal2"
+
+
+@pytest.mark.parametrize("foreign", ["https://evil.example", "//evil.example", "javascript:alert(1)"])
+async def test_the_page_of_second_steps_leads_nowhere_else(world: World, foreign: str) -> None:
+    ada = await member(world)
+    page = await ada.get("/account/security", params={"next": foreign})
+    assert "evil.example" not in page.text
+    assert "alert(1)" not in page.text
+    assert "doorward-going-on" not in page.headers.get("set-cookie", "")
 
 
 # What an app may ask for ----------------------------------------------------------------------------------------------
@@ -280,6 +307,9 @@ async def test_a_client_has_its_algorithm_and_the_key_is_published(world: World,
         head = part_of(token, 0)
         assert head["alg"] == alg
         assert json.loads(verified(token, import_key(published[head["kid"]])[1], alg))["iss"] == ORIGIN
+    whole = (sha512 if alg == "EdDSA" else sha256)(tokens["access_token"].encode()).digest()
+    about = claims_of(tokens["id_token"])
+    assert urlsafe_b64decode(about["at_hash"] + "=" * (-len(about["at_hash"]) % 4)) == whole[: len(whole) // 2]
 
 
 async def test_custom_fields_are_claims_where_that_is_registered_and_a_mere_claim_of_an_address_never(
@@ -351,18 +381,39 @@ async def test_a_secret_is_replaced_without_a_gap(world: World) -> None:
     app, ada, clients = await register(world), await member(world), world.services.apps.clients
     first = app.secret
     world.clock.advance(1)
-    second = await clients.new_secret(app.client.id, OPERATOR)
+    second = await clients.new_secret(app.client.id, OPERATOR, 3600)
     for secret in (first, second):
         app.secret = secret
         await app.tokens(ada)
     world.clock.advance(1)
-    third = await clients.new_secret(app.client.id, OPERATOR)
+    third = await clients.new_secret(app.client.id, OPERATOR, 3600)
     app.secret = first
     assert (await app.token(grant_type="refresh_token", refresh_token="x")).status_code == 401
     app.secret = third
     await app.tokens(ada)
     with pytest.raises(Conflict):
-        await clients.new_secret((await register_public(world)).client.id, OPERATOR)
+        await clients.new_secret((await register_public(world)).client.id, OPERATOR, 3600)
+
+
+@pytest.mark.asvs("13.3.4")
+async def test_a_secret_that_somebody_else_may_have_ends_at_once_or_after_its_overlap(world: World) -> None:
+    app, clients = await register(world), world.services.apps.clients
+    first = app.secret
+    app.secret = await clients.new_secret(app.client.id, OPERATOR, 60)
+    world.clock.advance(59)
+    assert await proves(app, first)
+    world.clock.advance(1)
+    assert not await proves(app, first)
+    second = str(app.secret)
+    third = await clients.new_secret(app.client.id, OPERATOR, 0)
+    assert not await proves(app, second)
+    assert await proves(app, third)
+
+
+async def proves(app: App, secret: str | None) -> bool:
+    """Whether a secret counts: what comes with it is refused for another reason."""
+    app.secret = secret
+    return (await app.token(grant_type="refresh_token", refresh_token="x")).status_code == 400
 
 
 async def test_a_service_acts_for_itself_alone(world: World) -> None:
@@ -478,3 +529,41 @@ async def test_a_program_with_a_bearer_session_is_no_browser(world: World) -> No
     token = (await program.post("/api/sessions", body)).json()["token"]
     answer = await program.get(app.url(VERIFIER), headers={"authorization": f"Bearer {token}"})
     assert answer.headers["location"].startswith("/sign-in")
+
+
+async def test_a_new_name_or_second_factor_signs_nobody_out_of_an_app(world: World) -> None:
+    app, ada = await register(world), await member(world)
+    token = (await app.tokens(ada, scope="openid profile"))["access_token"]
+    world.clock.advance(1)
+    assert (await ada.send("PATCH", "/api/users/me", {"name": "Ada Byron"})).is_success
+    assert (await app.introspect(token))["active"] is True
+    assert (await app.userinfo(token)).json()["name"] == "Ada Byron"
+
+
+@pytest.mark.asvs("10.4.6")
+@pytest.mark.parametrize("nonce", ["\0", "a\r\nb", "\u202e"])
+async def test_a_nonce_that_is_no_text_is_refused_alike_everywhere(world: World, nonce: str) -> None:
+    app, ada = await register(world), await member(world)
+    answer = back(await ada.get(app.url(VERIFIER, nonce=nonce)))
+    assert answer["error"] == "invalid_request"
+
+
+async def test_a_request_object_is_refused_by_a_form_as_by_an_address(world: World) -> None:
+    app, ada = await register(world), await member(world)
+    sent = dict(parse_qs(urlsplit(app.url(VERIFIER)).query))
+    form = {**{name: values[0] for name, values in sent.items()}, "request": "x.y.z"}
+    moved = await ada.http.post("/oauth/authorize", data=form)
+    assert back(await ada.get(moved.headers["location"]))["error"] == "request_not_supported"
+
+
+async def test_with_the_database_down_no_origin_is_known_and_nothing_is_unforeseen(world: World) -> None:
+    await register_public(world, redirect_uris=("https://spa.example/callback",))
+    world.clock.advance(6)
+
+    world.services.apps.clients.db = database = Interrupted(world.services.db)
+    database.silent = True
+    answer = await world.visitor().http.get(
+        "/.well-known/openid-configuration", headers={"origin": "https://spa.example"}
+    )
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers

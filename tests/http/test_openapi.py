@@ -6,12 +6,15 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from doorward.config import Settings
 from doorward.confirmations import Purpose
+from doorward.oidc import Client
+from doorward.testing.authenticator import SoftwareAuthenticator
 from doorward.web.routing import FORM, JSON, Access, Operation
 from tests.http.conftest import ORIGIN, PASSWORD, Inbox, Visitor, World
 from tests.support.apps import member as app_member
@@ -28,7 +31,6 @@ from tests.support.attack import (
 )
 from tests.support.factors import OWN, STEP, app_code, make_codes, set_up_app
 from tests.support.json_schema import faults, resolve, schema_faults
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 NEW = "another quite different phrase"
@@ -240,7 +242,7 @@ async def accepted(world: World, described: Described) -> None:
     await ada.learn_csrf()
     await ends(send, ada)
     await ada.sign_in("ada", NEW)
-    for chapter in (recoveries, newcomers, authenticators, api_keys, second_steps):
+    for chapter in (recoveries, newcomers, authenticators, api_keys, behind_a_proxy, second_steps):
         await chapter(world, send)
     await apps(world, described)
     await deletions(world, send, ada, eve, user["id"], other["id"])
@@ -402,6 +404,22 @@ async def api_keys(world: World, send: Send) -> None:
     for key_id in (own[0]["id"], NOBODY):
         await send(lise, "POST", f"{KEYS}/{key_id}/rotate", {"overlap_hours": 0})
         await send(lise, "DELETE", f"{KEYS}/{key_id}")
+
+
+async def behind_a_proxy(world: World, send: Send) -> None:
+    """An app that nginx asks for: entered, and refused to whoever is unknown or lacks a role."""
+    callback = "http://127.0.0.1:5002/.doorward/callback"
+    wanted = Client("wiki", "Wiki", "proxy", "none", (callback,))
+    await world.services.apps.clients.add(wanted, OPERATOR)
+    wanda, stranger, base = world.visitor(), world.visitor(), "/forward-auth/wiki"
+    await wanda.sign_up("wanda")
+    there = await wanda.get((await wanda.get(f"{base}/sign-in")).headers["location"])
+    await wanda.get(f"{base}/callback?{urlsplit(there.headers['location']).query}")
+    for path in ("check", "gate", "check?role=editor", "gate?role=editor"):
+        await send(wanda, "GET", f"{base}/{path}")
+        await send(stranger, "GET", f"{base}/{path}")
+    await send(stranger, "GET", f"{base}/gate", accept="text/html")
+    await send(stranger, "GET", "/forward-auth/nobody/check")
 
 
 async def second_steps(world: World, send: Send) -> None:

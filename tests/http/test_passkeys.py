@@ -6,10 +6,10 @@ import httpx
 import pytest
 from fido2.utils import websafe_decode
 
+from doorward.testing.authenticator import SoftwareAuthenticator
 from tests.http.conftest import ORIGIN, Visitor, World
 from tests.support.attack import OPERATOR, audited
 from tests.support.factors import OWN, app_code, half_signed_in, make_codes, set_up_app, signed_in, step
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 OPTIONS, SIGN_IN = "/api/sessions/passkey/options", "/api/sessions/passkey"
 AGAIN = "/api/sessions/current/reauthenticate/passkey"

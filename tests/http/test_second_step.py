@@ -8,6 +8,7 @@ import pytest
 
 from doorward.config import Settings
 from doorward.config.settings import Factors
+from doorward.testing.authenticator import SoftwareAuthenticator
 from tests.http.conftest import PASSWORD, World
 from tests.support.attack import OPERATOR, audited, make_admin
 from tests.support.factors import (
@@ -21,7 +22,6 @@ from tests.support.factors import (
     step,
 )
 from tests.support.newcomers import join
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 CURRENT = "/api/sessions/current"
 STALE = 601

@@ -13,6 +13,7 @@ from doorward.config import Settings
 from doorward.config.settings import Server, Signup
 from doorward.datadir import DataDir
 from doorward.testing import MovableClock
+from doorward.testing.authenticator import SoftwareAuthenticator
 from doorward.users import Declaration
 from tests.http.conftest import ORIGIN, PASSWORD, Inbox, Visitor, World, running
 from tests.support.attack import audited
@@ -30,7 +31,6 @@ from tests.support.newcomers import (
     send,
     use,
 )
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 ADDRESS = "ada@example.org"
 STALE = 601

@@ -277,7 +277,7 @@ async def test_it_comes_about_after_14_days_and_not_a_microsecond_before(room: R
     for query in (IDS, IDENTIFIERS, DELETIONS):
         assert await room.rows(query) == []
     assert room.told == [user.id]
-    assert room.revoked[-1] == user.id
+    assert room.revoked[-1] == f"{user.id}: deleted"
     event = (await room.events())[-1]
     assert (event.event, event.user_id, event.actor_id, event.address) == ("user_deleted", user.id, user.id, "local")
     assert payload_of(event) == {"asked_at": to_rfc3339(asked_at)}

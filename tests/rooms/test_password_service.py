@@ -78,18 +78,11 @@ def build(clock: MovableClock, sealer: Sealer, hasher: CountingHasher, failed_de
         limiter = MemoryLimiter(clock, LIMITS)
         audit = AuditTrail(sealer, clock)
         refusals = Refusals(database, clock, audit)
-        return PasswordService(
-            database,
-            clock,
-            hasher,
-            limiter,
-            sealer,
-            audit,
-            refusals,
-            PasswordPolicy(),
-            limits=LIMITS,
-            fail_device=note_device,
-        )
+        service = PasswordService(
+            database, clock, hasher, limiter, sealer, audit, refusals, PasswordPolicy(), limits=LIMITS
+        )  # fmt: skip
+        service.tries.fail_device = note_device
+        return service
 
     return make
 

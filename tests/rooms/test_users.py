@@ -315,7 +315,7 @@ async def test_a_deleted_user_leaves_nothing_but_their_id_in_the_audit(room: Roo
     assert await room.service.find(user.id) is None
     for query in (COUNT_USERS, IDENTIFIERS, PASSWORDS):
         assert await room.db.search(ask(query)) == []
-    assert room.revoked == [user.id]
+    assert room.revoked == [f"{user.id}: deleted"]
     assert [(event.event, event.user_id) for event in await room.events()] == [
         ("user_created", user.id),
         ("user_deleted", user.id),

@@ -65,6 +65,14 @@ def test_a_page_without_proof_of_possession_is_doubted() -> None:
     assert "--dpop" in doubted.output
 
 
+def test_a_web_app_that_may_not_follow_the_feed_is_doubted() -> None:
+    there = ("--redirect-uri", "https://app.example/cb", "--scope", "openid")
+    made = answer("client", "add", "Notes", "--type", "web", *there)
+    doubted = run("client", "test", made["client_id"])
+    assert doubted.exit_code == 1
+    assert "revocations" in doubted.output
+
+
 def test_the_next_signing_key_is_begun_once() -> None:
     answer("client", "add", "Page", "--type", "spa", "--redirect-uri", "https://app.example/cb")
     (begun,) = answer("key", "rotate")

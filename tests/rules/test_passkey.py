@@ -26,7 +26,7 @@ from doorward.authenticators.kind import Passed, Refused
 from doorward.authenticators.kinds import all_kinds, passkey
 from doorward.authenticators.kinds.passkey import Registered
 from doorward.authenticators.relying_party import RelyingParty
-from tests.support.software_authenticator import (
+from doorward.testing.authenticator import (
     EDDSA,
     ES256,
     ES512,

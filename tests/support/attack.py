@@ -25,7 +25,7 @@ from tests.http.conftest import Visitor, World
 NOBODY = "01890000-0000-7000-8000-000000000000"  # a well-formed id that nothing has
 OPERATOR = Caller("operator")
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_PLACES = {"id": NOBODY, "token": "A" * 43, "code": "invalid"}
+_PLACES = {"id": NOBODY, "token": "A" * 43, "code": "invalid", "client_id": "nobody"}
 
 
 def with_every_operation(settings: Settings) -> Settings:

@@ -1,18 +1,15 @@
 """One small app, written for every framework that the client library knows, on a real server of its own."""
 
-import asyncio
 import json
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import fastapi
 import flask
-import uvicorn
 from django.conf import settings as project
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, JsonResponse
@@ -25,9 +22,9 @@ import doorward_client.django
 import doorward_client.fastapi
 import doorward_client.flask
 import doorward_client.wsgi
+from doorward.testing.hosting import app_in_thread
 from doorward_client import Principal
 from doorward_client.threads import GUARDS
-from tests.support.client_calls import wait_until
 
 FRAMEWORKS = ["flask", "fastapi", "django", "asgi", "wsgi"]
 READS_FORMS = {"flask", "fastapi", "django"}
@@ -250,24 +247,11 @@ def listening() -> Iterator[tuple[socket.socket, str]]:
 def serving(framework: str, listener: socket.socket, given: Given) -> Iterator[None]:
     """The small app on a server that is usual for its framework."""
     before = set(GUARDS)
-    serve = {"flask": _werkzeug, "fastapi": _uvicorn, "asgi": _uvicorn}.get(framework, _wsgiref)
+    serve = _werkzeug if framework == "flask" else app_in_thread
     with serve(BUILT[framework](given), listener):
         yield
     for guard in set(GUARDS) - before:
         guard.close()
-
-
-@contextmanager
-def _uvicorn(app: Any, listener: socket.socket) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
-    thread.start()
-    wait_until(lambda: server.started)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 class _QuietWerkzeug(WerkzeugHandler):
@@ -275,32 +259,9 @@ class _QuietWerkzeug(WerkzeugHandler):
         """Say nothing."""
 
 
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  as the standard library names it
-        """Say nothing."""
-
-
 @contextmanager
 def _werkzeug(app: WSGIApplication, listener: socket.socket) -> Iterator[None]:
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietWerkzeug, fd=listener.fileno())
-    with _serving_forever(server):
-        yield
-
-
-@contextmanager
-def _wsgiref(app: WSGIApplication, listener: socket.socket) -> Iterator[None]:
-    server = WSGIServer(("127.0.0.1", 0), _Quiet, bind_and_activate=False)
-    server.socket.close()
-    server.socket = listener.dup()
-    server.server_name, server.server_port = "127.0.0.1", listener.getsockname()[1]
-    server.setup_environ()
-    server.set_app(app)
-    with _serving_forever(server):
-        yield
-
-
-@contextmanager
-def _serving_forever(server: Any) -> Iterator[None]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

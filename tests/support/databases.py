@@ -15,14 +15,21 @@ T = TypeVar("T")
 
 
 class Interrupted:
-    """A real database that refuses writes while it is told to."""
+    """A real database that refuses writes, or longer reads, while it is told to."""
 
     def __init__(self, database: Database) -> None:
-        """`database` answers whenever `down` is false, and reads always."""
-        self.read, self.search, self.alter = database.read, database.search, database.alter
+        """`database` writes whenever `down` is false and searches unless it is `silent`; reads by key always."""
+        self.read, self._search, self.alter = database.read, database.search, database.alter
         self.listen, self.close, self._write = database.listen, database.close, database.write
         self.dialect = database.dialect
-        self.down = False
+        self.down = self.silent = False
+
+    async def search(self, work: Work[T]) -> T:
+        """As in `ports.Database`. Raises Unavailable while silent."""
+        if self.silent:
+            work.close()
+            raise Unavailable(retry_after_seconds=1, reason="silent")
+        return await self._search(work)
 
     async def write(self, work: Callable[[], Work[T]]) -> T:
         """As in `ports.Database`. Raises Unavailable while down."""

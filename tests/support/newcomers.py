@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 
+from doorward.testing.authenticator import SoftwareAuthenticator
 from tests.http.conftest import ORIGIN, Visitor
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 OPTIONS, AGAIN, SIGN_UP = "/api/users/passkey/options", "/api/users/passkey/options/again", "/api/users/passkey"
 PAGE, CREATE_PAGE = "/sign-up/passkey", "/sign-up/passkey/create"

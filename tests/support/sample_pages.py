@@ -245,6 +245,7 @@ EVERYTHING = Overview(
     OWN, KINDS, has_password=True, has_factor=True, grace_until=None, email="ada@example.org", phone="+49 151 23456789"
 )
 SECURITY: Mapping[str, Any] = {
+    "going_on": "", "is_enough": False,
     "own": EVERYTHING, "passkeys": OWN[:2], "app": OWN[2], "text": OWN[3], "mail": OWN[4], "codes": OWN[5],
     "codes_left": 3, "fresh": True, "phones": True,
     "signal": {"rp_id": "localhost", "user_id": "QUJD", "credentials": '["a1"]'},
@@ -253,6 +254,7 @@ NO_SECURITY: Mapping[str, Any] = {
     "own": Overview([], KINDS, has_password=True, has_factor=False, grace_until=NOW + 5 * DAY,
                     email="ada@example.org", phone=None), "passkeys": [], "app": None,
     "text": None, "mail": None, "codes": None, "codes_left": 0, "fresh": False, "signal": None,
+    "going_on": "", "is_enough": False,
 }  # fmt: skip
 STEP: Mapping[str, Any] = {
     "fields": [code_field("totp")], "kind": "totp", "asked": "Enter the six digits that your authenticator app shows.",
@@ -366,6 +368,10 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
        for state in ("live", *STATES)},
     "security": ("security.html", "/account/security", True, SECURITY),
     "security-nothing": ("security.html", "/account/security", True, NO_SECURITY),
+    "security-for-app": ("security.html", "/account/security", True, {
+        **NO_SECURITY, "going_on": RETURN, "is_enough": False}),
+    "security-enough": ("security.html", "/account/security", True, {
+        **SECURITY, "going_on": RETURN, "is_enough": True}),
     "keys": ("keys.html", "/account/keys", True, {
         "fields": key_fields({}, 600), "scopes": scope_fields({}, list(OWN_SCOPES.values())),
         "keys": [(API_KEY, False, True), (replace(API_KEY, id="k2", last_used_at=None, networks=()), True, False)]}),
@@ -497,6 +503,9 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "state": PhoneState("+49 151 23456789", "+44 7400 123456", NOW + 10 * MINUTE)}),
     "undo": ("undo.html", "/undo/t0k3n", False, {
         "state": "live", "changed": {"old": ADDRESS, "new": LONG_ADDRESS}}),
+    "forward-lost": ("forward_lost.html", "/forward-auth/wiki/lost", False, {
+        "app": "Wiki", "address": "https://wiki.example.org/",
+        "why": "Your account is not allowed to use this app. Ask whoever looks after it."}),
     "going-on": ("going_on.html", "/oauth/authorize", True, {"address": RETURN}),
     "not-me": ("not_me.html", "/not-me/t0k3n", False, {
         "happened": Happened("new_device", NOW, "Firefox on Linux", ""), "action": "/not-me/t0k3n", "hidden": {}}),

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 
 from doorward.sql.tables import session
+from doorward.testing.authenticator import SoftwareAuthenticator
 from tests.http.conftest import ORIGIN, PASSWORD, Inbox, Visitor, World
 from tests.support.attack import OPERATOR, dump
 from tests.support.factors import OWN, STEP, app_code, half_signed_in, make_codes, set_up_app
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 CURRENT = "/api/sessions/current"
 AGAIN = f"{CURRENT}/reauthenticate"

@@ -301,10 +301,14 @@ class UsersApi:
 
 
 def _viewer(session: Session, user_id: str) -> Viewer:
-    """As whom the caller reads; a key that may only write is shown of others what every member is."""
-    if ADMIN in session.roles and (session.scopes is None or "users:read" in session.scopes):
+    """As whom the caller reads; a key that may not read what is asked for is shown what every member is."""
+
+    def may(scope: str) -> bool:
+        return session.scopes is None or scope in session.scopes
+
+    if ADMIN in session.roles and may("users:read"):
         return "admin"
-    return "self" if user_id == session.user_id else "member"
+    return "self" if user_id == session.user_id and may("profile:read") else "member"
 
 
 def read_limit(text: str | None) -> int:

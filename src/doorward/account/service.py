@@ -168,6 +168,7 @@ class Account:
         now = self.clock.now()
         yield from self.passwords.set_password(user.id, digest)
         yield from self.sessions.end_all(user.id, caller, now, kept=session.id)
+        yield from self.sessions.end_of_user(user.id, "", now)  # apps ask again in the session that is kept, too (C9)
         yield from self.sessions.forget_devices(user.id)
         token = yield from self.sessions.rotate(session, caller, now)
         yield from self.audit.record(

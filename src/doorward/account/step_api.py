@@ -1,7 +1,7 @@
 """A member's second factors and passkeys over JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -75,10 +75,10 @@ class StepsApi:
         return (
             own("GET", OWN, self.get_own, "Your second factors and passkeys", None,
                 {200: Answer("In the order in which they were bound", listed), **problems(401)}),
-            own("POST", OWN, self.post_offer, "Begin to set one up", record({"kind": _KIND}, strict=True),
+            replace(own("POST", OWN, self.post_offer, "Begin to set one up", record({"kind": _KIND}, strict=True),
                 {200: Answer("What to set up", _OFFER), **problems(400, 401, 403, 409, 503)},
                 f"{_FRESH} totp: a key for the app; passkey: options for the browser; recovery_code: ten codes, shown "
-                "once."),
+                "once."), shows_secret=True),
             own("POST", f"{OWN}/confirm", self.post_confirm, "Prove it and turn it on", confirm, bound,
                 f"{_FRESH} totp: `code` of the app; passkey: `credential`; recovery_code: `kept` or one of them as "
                 "`code`; sms_code and email_code need nothing more than what is proven. The first second factor ends "

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from starlette.responses import Response
 
@@ -15,8 +16,10 @@ from doorward.kernel.errors import Problem
 from doorward.kernel.instant import SECOND
 from doorward.kernel.msgid import msgid
 from doorward.sessions import SessionCookies, session_of
+from doorward.web.cookies import GOING_ON_SECONDS
 from doorward.web.forms import FormField
 from doorward.web.gate import Gate
+from doorward.web.origins import local_path
 from doorward.web.routing import FORM, Access, Again, Call, Handler, Operation, redirect
 
 PAGE: Final = "/account/security"
@@ -63,8 +66,12 @@ class StepPages:
         )
 
     async def get_page(self, call: Call) -> Response:
-        """What one has and could have."""
-        return await self.show(call, None)
+        """What one has and could have. `next`: where somebody goes on who is here because an app asks for more."""
+        response = await self.show(call, None)
+        asked = local_path(call.query.get("next"), "")
+        if asked:
+            self.gate.cookies.put(response, self.gate.cookies.going_on, quote(asked, safe=""), GOING_ON_SECONDS)
+        return response
 
     async def show(self, call: Call, problem: Problem | None) -> Response:
         """The page, with what was wrong."""
@@ -87,8 +94,14 @@ class StepPages:
             codes_left=0 if codes is None else recovery_codes_left(codes),
             fresh=session.is_fresh(self.gate.clock.now()),
             signal=await self._signal(call, passkeys),
+            going_on=self._going_on(call),
+            is_enough=session.aal > 1,
             **await self.frame.around(call, problem),
         )
+
+    def _going_on(self, call: Call) -> str:
+        kept = unquote(call.cookies.get(self.gate.cookies.going_on, ""))
+        return local_path(call.request.query_params.get("next"), local_path(kept, ""))
 
     async def _signal(self, call: Call, passkeys: Sequence[Bound]) -> Mapping[str, Any] | None:
         """What tells password managers which passkeys are still good, after something has changed (UX-29)."""

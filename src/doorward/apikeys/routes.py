@@ -98,13 +98,14 @@ class KeysApi:
             Operation(
                 "POST", OWN, self.post_own, Access.SIGNED_IN, "Make an API key", "API keys", JSON, _BODY,
                 answers={201: Answer("Made; its secret is not shown again", made), **problems(400, 401, 403, 409)},
-                description=f"{_FRESH} 409: you have as many as there may be.",
+                description=f"{_FRESH} 409: you have as many as there may be.", shows_secret=True,
             ),
             Operation(
                 "POST", f"{OWN}/{{id}}/rotate", self.post_rotate, Access.SIGNED_IN, "Give an API key a new secret",
                 "API keys", JSON, _ROTATION, parameters=(_ID,),
                 answers={200: Answer("Its secret is not shown again", made), **problems(400, 401, 403, 404)},
                 description=f"{_FRESH} The secret of before works for `overlap_hours`; the key lives `days` more.",
+                shows_secret=True,
             ),
             Operation(
                 "DELETE", f"{OWN}/{{id}}", self.delete_own, Access.SIGNED_IN, "End an API key", "API keys",

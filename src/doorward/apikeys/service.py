@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import sha256
 from typing import Any, Final
 
 from doorward.apikeys import store
@@ -24,8 +23,8 @@ from doorward.authenticators import SecurityNotices
 from doorward.kernel.api_key import HINT_LENGTH, is_api_key, new_api_key
 from doorward.kernel.caller import Caller
 from doorward.kernel.devices import describe
-from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
-from doorward.kernel.ids import new_id
+from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound, RateLimited, Unavailable
+from doorward.kernel.ids import new_id, token_digest
 from doorward.kernel.instant import DAY, HOUR, MINUTE, SECOND, Instant
 from doorward.kernel.limits import ActionLimit, Rate
 from doorward.kernel.msgid import msgid
@@ -36,7 +35,8 @@ from doorward.sql import PURGE_AT_ONCE, Work
 from doorward.users import User, UsersService
 
 PURPOSE: Final = "api key"  # in the audit
-FIGURE: Final = "key"  # of limits.toml
+LIMIT: Final = "api-key"  # the table of limits.toml
+FIGURE: Final = "key"  # its figure
 PAGE: Final = "/account/keys"
 _MINUTE_SECONDS: Final = 60
 _TOO_MANY = msgid("You have as many keys as there may be; delete one first")
@@ -123,7 +123,7 @@ class ApiKeys:
             last_used_at=None,
             last_address=None,
         )
-        yield from store.insert_key(key, _digest(secret), _unless_long(asked.days, now))
+        yield from store.insert_key(key, token_digest(secret), _unless_long(asked.days, now))
         yield from self._record(key, "created", actor_id, caller)
         yield from self.notices.api_key_created(user, key.name, describe(caller.user_agent), now)
         return Made(key, secret)
@@ -145,7 +145,7 @@ class ApiKeys:
             secret = new_api_key()
             until = min(now + overlap_hours * HOUR, old.expires_at)
             key = replace(old, hint=secret[:HINT_LENGTH], expires_at=now + days * DAY, old_until=until)
-            yield from store.add_secret(key, _digest(secret), now, until, _unless_long(days, now))
+            yield from store.add_secret(key, token_digest(secret), now, until, _unless_long(days, now))
             yield from self._record(key, "rotated", user.id, caller)
             yield from self.notices.api_key_rotated(user, key.name, describe(caller.user_agent), now)
             return Made(key, secret)
@@ -217,12 +217,7 @@ class ApiKeys:
             payload = {"action": PURPOSE, "reason": "from another network", "key": key.id}
             await self.refusals.note(Event.AUTHN_LOGIN_FAIL, caller, payload, user_id=key.user_id)
             return None
-        own = {} if key.per_minute is None else {FIGURE: Rate(key.per_minute, _MINUTE_SECONDS)}
-        async with await self.limiter.admit("api-key", caller.address, {FIGURE: key.id}, own):
-            pass
-        if key.last_used_at is None or now - key.last_used_at >= MINUTE:
-            with suppress(Unavailable):  # a full disk stops no program
-                await self.db.write(lambda: store.touch(key.id, caller.address, now, now - MINUTE))
+        await self._used(key, caller, now)
         return Session(
             id=key.id,
             user_id=key.user_id,
@@ -242,15 +237,30 @@ class ApiKeys:
             scopes=frozenset(self._effective(found)),
         )
 
-    async def introspect(self, secret: str) -> Mapping[str, Any] | None:
+    async def _used(self, key: ApiKey, caller: Caller, now: Instant) -> None:
+        """Count a use and note it, to the minute. Raises RateLimited, Unavailable."""
+        own = {} if key.per_minute is None else {FIGURE: Rate(key.per_minute, _MINUTE_SECONDS)}
+        try:
+            async with await self.limiter.admit(LIMIT, caller.address, {FIGURE: key.id}, own):
+                pass
+        except RateLimited as refusal:
+            await self.refusals.limited(LIMIT, refusal, caller)
+            raise
+        if key.last_used_at is None or now - key.last_used_at >= MINUTE:
+            with suppress(Unavailable):  # a full disk stops no program
+                await self.db.write(lambda: store.touch(key.id, caller.address, now, now - MINUTE))
+
+    async def introspect(self, secret: str, caller: Caller) -> Mapping[str, Any] | None:
         """What an app may be told of a key that it was sent (RFC 7662 §2.2); None when it opens nothing.
 
-        `networks`: where it may be used from, when not from anywhere; the app alone knows where it came from.
+        `caller`: the app, from where the key was last used as far as we know. `networks`: where it may be used from,
+        when not from anywhere; the app alone knows where it came from. Raises RateLimited, Unavailable.
         """
         found = await self._live(secret)
         if found is None:
             return None
         key = found.key
+        await self._used(key, caller, self.clock.now())
         told: dict[str, Any] = {
             "active": True,
             "sub": key.user_id,
@@ -265,7 +275,7 @@ class ApiKeys:
     async def _live(self, secret: str) -> store.Found | None:
         if not is_api_key(secret):
             return None
-        found = await self.db.read(store.find_by_digest(_digest(secret)))
+        found = await self.db.read(store.find_by_digest(token_digest(secret)))
         if found is None or found.status != "active":
             return None
         now = self.clock.now()
@@ -279,7 +289,7 @@ class ApiKeys:
 
     async def note_leak(self, secret: str, caller: Caller) -> None:
         """Write down that a key was sent in an address, where logs and histories keep it."""
-        found = await self.db.read(store.find_by_digest(_digest(secret)))
+        found = await self.db.read(store.find_by_digest(token_digest(secret)))
         payload = {"action": PURPOSE, "reason": "in an address", **({} if found is None else {"key": found.key.id})}
         owner = None if found is None else found.key.user_id
         await self.refusals.note(Event.AUTHN_LOGIN_FAIL, caller, payload, user_id=owner)
@@ -314,10 +324,6 @@ class ApiKeys:
             Event.AUTHN_TOKEN_CREATED, Outcome.SUCCESS, caller, user_id=key.user_id, actor_id=actor_id,
             payload={"purpose": PURPOSE, "what": what, "key": key.id, "name": key.name, "scopes": list(key.scopes)},
         )  # fmt: skip
-
-
-def _digest(secret: str) -> bytes:
-    return sha256(secret.encode("utf-8", "surrogatepass")).digest()  # enough for 256 random bits (ASVS 11.4.1)
 
 
 def _unless_long(days: int, now: Instant) -> Instant | None:

@@ -9,7 +9,7 @@ from doorward.audit import AuditTrail, Event, Outcome, Payload, Refusals
 from doorward.authenticators import store
 from doorward.authenticators.model import COMPROMISED, ChangeWanted, KnownDevice, Reserved, StoredPassword
 from doorward.authenticators.password import MAXIMUM_LENGTH, PasswordPolicy
-from doorward.authenticators.tries import Tries
+from doorward.authenticators.tries import Tries, nothing_more
 from doorward.kernel.caller import OURSELVES, Caller
 from doorward.kernel.errors import FieldError, Invalid, InvalidCredentials, Unavailable
 from doorward.kernel.instant import Instant
@@ -93,10 +93,6 @@ class NothingLeaked:
         return False
 
 
-def _no_more(_: str) -> Work[None]:
-    yield from ()
-
-
 def _tell_nobody(_: User, __: int, ___: Instant) -> Work[None]:
     yield from ()
 
@@ -105,8 +101,8 @@ def _tell_nobody(_: User, __: int, ___: Instant) -> Work[None]:
 class PasswordService:
     """Passwords of users.
 
-    `fail_device` counts a wrong password on a known device and voids it at its limit; `breach` knows passwords that
-    have leaked; `forget` makes void what a new password leaves behind; `told` tells an owner of too many failures.
+    `breach` knows passwords that have leaked; `forget` makes void what a new password leaves behind; `told` tells an
+    owner of too many failures.
     """
 
     db: Database
@@ -118,9 +114,8 @@ class PasswordService:
     refusals: Refusals
     policy: PasswordPolicy
     limits: Limits = field(default_factory=load_limits)
-    fail_device: Callable[[str], Work[None]] = _no_more
     breach: BreachCheck = field(default_factory=NothingLeaked)
-    forget: Forget = _no_more
+    forget: Forget = nothing_more
     told: Told = _tell_nobody
     tries: Tries = field(init=False)
 
@@ -266,7 +261,7 @@ class PasswordService:
             if attempt.user is not None:
                 yield from self.told(attempt.user, failures, self.clock.now())
         if attempt.device is not None:
-            yield from self.fail_device(attempt.device.id)
+            yield from self.tries.fail_device(attempt.device.id)
 
     # Lanes ------------------------------------------------------------------------------------------------------
 

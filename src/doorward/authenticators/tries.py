@@ -16,7 +16,8 @@ from doorward.ports import NOTHING, Admission, Clock, Database, Limiter, Sealer
 from doorward.sql import Work
 
 
-def _no_more(_: str) -> Work[None]:
+def nothing_more(_: str) -> Work[None]:
+    """Nothing follows from it."""
     yield from ()
 
 
@@ -33,7 +34,7 @@ class Tries:
     sealer: Sealer
     refusals: Refusals
     limits: Limits
-    fail_device: Callable[[str], Work[None]] = _no_more
+    fail_device: Callable[[str], Work[None]] = nothing_more
     _throttle: store.Throttle = field(init=False)
     _under_way: UnderWay = field(default_factory=UnderWay, init=False)
 

@@ -14,8 +14,20 @@ from doorward.cli.common import as_json, open_place, places, say_json, say_table
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.kernel.ids import new_token
 from doorward.kernel.instant import to_rfc3339
-from doorward.oidc import AUTH_METHODS, AUTHORIZE, KINDS, AuthMethod, Client, check_public_keys, hash_of
+from doorward.oidc import (
+    AUTH_METHODS,
+    AUTHORIZE,
+    KINDS,
+    REVOCATIONS,
+    WITHOUT_SECRET,
+    AuthMethod,
+    Client,
+    check_public_keys,
+    hash_of,
+)
 from doorward.tokens import ALGORITHMS
+
+LONGEST_OVERLAP = 30 * 24  # hours
 
 
 @click.group("client")
@@ -29,7 +41,7 @@ def command() -> None:
 @click.option("--id", "client_id", default="", help="Its client_id.  [default: made from the name]")
 @click.option("--redirect-uri", "redirect_uris", multiple=True, metavar="URI", help="Where it takes people back to.")
 @click.option("--post-logout-redirect-uri", "after_uris", multiple=True, metavar="URI", help="The same after sign-out.")
-@click.option("--scope", "scopes", multiple=True, metavar="NAME", help="What it may ask for.  [default: OpenID's own]")
+@click.option("--scope", "scopes", multiple=True, metavar="NAME", help="What it may ask for.  [default: by its type]")
 @click.option("--resource", "resources", multiple=True, metavar="URI", help="An API that its tokens are for.")
 @click.option("--auth", type=click.Choice(AUTH_METHODS), help="How it proves who it is.  [default: by its type]")
 @click.option("--jwks", type=click.Path(exists=True, dir_okay=False), help="Its public keys, for private_key_jwt.")
@@ -57,7 +69,7 @@ def add(  # noqa: PLR0913  the columns of a client
     json_wanted: bool,
 ) -> None:
     """Register an app. Its secret, if it has one, is shown once."""
-    public = kind in {"spa", "native"}
+    public = kind in WITHOUT_SECRET
     wanted = Client(
         id=client_id,
         name=name,
@@ -153,13 +165,22 @@ def remove(data: str | None, config: str | None, client_id: str) -> None:
 
 @command.command("secret")
 @click.argument("client_id")
+@click.option(
+    "--overlap-hours",
+    type=click.IntRange(0, LONGEST_OVERLAP),
+    default=24,
+    show_default=True,
+    help="How long the secret of before still works; 0 if somebody else may have it.",
+)
 @as_json
 @places
-def secret(data: str | None, config: str | None, client_id: str, *, json_wanted: bool) -> None:
-    """Give an app another secret. The one before stays good until the next, so that nothing stands still."""
-    made = with_services(
-        open_place(data, config), lambda services: services.apps.clients.new_secret(client_id, LOCAL_OPERATOR)
-    )
+def secret(data: str | None, config: str | None, client_id: str, *, overlap_hours: int, json_wanted: bool) -> None:
+    """Give an app another secret. The one before stays good for a while, so that nothing stands still."""
+
+    async def act(services: app.Services) -> str:
+        return await services.apps.clients.new_secret(client_id, LOCAL_OPERATOR, overlap_hours * 3600)
+
+    made = with_services(open_place(data, config), act)
     if json_wanted:
         say_json({"client_id": client_id, "client_secret": made})
     else:
@@ -184,6 +205,8 @@ def _doubts(client: Client) -> list[str]:
             found.append(f"redirect-uri: {uri} is the start page; a page of its own takes nothing else for a code")
     if client.kind == "spa" and not client.dpop:
         found.append("dpop: a script's tokens are safer bound to a key; register it with --dpop")
+    if client.kind == "web" and REVOCATIONS not in client.scopes:
+        found.append(f"scope: without {REVOCATIONS} it hears of what has ended only when it asks")
     return found
 
 

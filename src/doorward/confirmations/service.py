@@ -1,6 +1,5 @@
 """Begin, look at, try and use up confirmations."""
 
-import hashlib
 import hmac
 import json
 import secrets
@@ -24,7 +23,7 @@ from doorward.confirmations.model import (
 )
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import FieldError, Invalid, RateLimited
-from doorward.kernel.ids import new_id, new_token
+from doorward.kernel.ids import new_id, new_token, token_digest
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.kernel.msgid import msgid
 from doorward.ports import Clock, Database, Limiter, Sealer
@@ -81,7 +80,7 @@ class Confirmations:
                 "user_id": user_id,
                 "target": target,
                 "target_key": target_key,
-                "token_digest": _digest(token),
+                "token_digest": token_digest(token),
                 "code_mac": self._code_mac(confirmation_id, code) if purpose in CODED else None,
                 "code_expires_at": opened.code_expires_at,
                 "failures": 0,
@@ -115,7 +114,7 @@ class Confirmations:
         """What a link leads to. Changes nothing: mail scanners follow every link (C23)."""
         if not token or len(token) > _LONGEST_TOKEN:
             return "unknown", None
-        found = await self.db.read(store.find_by_token(_digest(token), self._open))
+        found = await self.db.read(store.find_by_token(token_digest(token), self._open))
         if found is None or found.purpose not in purposes:
             return "unknown", None
         return found.state(self.clock.now()), found
@@ -240,12 +239,12 @@ class Confirmations:
 
 def holder_of_cookie(cookie: str | None) -> bytes | None:
     """What a browser is known by that holds the cookie of what it began."""
-    return _digest(f"cookie:{cookie}") if cookie else None
+    return token_digest(f"cookie:{cookie}") if cookie else None
 
 
 def holder_of_session(session_id: str) -> bytes:
     """What a session is known by; its secret may change meanwhile."""
-    return _digest(f"session:{session_id}")
+    return token_digest(f"session:{session_id}")
 
 
 def _seems_live(found: Confirmation, now: Instant) -> bool:
@@ -259,7 +258,3 @@ def _over(state: State) -> Invalid:
 
 def _new_code() -> str:
     return f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

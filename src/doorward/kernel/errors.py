@@ -20,8 +20,6 @@ Problem
 │   ├── ClientRefused     401  an app did not prove which it is
 │   ├── TokenRefused      401  an access token that does not count here (RFC 6750 §3.1)
 │   └── ScopeRefused      403  one that counts, but not for this
-
-
 ├── KeyUsedOtherwise      422  an Idempotency-Key that came with another request
 ├── RateLimited           429  with Retry-After
 └── Unavailable           503  with Retry-After

@@ -8,9 +8,20 @@ from doorward.oidc.authorize import AUTHORIZE, Authorize
 from doorward.oidc.clients import Clients, Registered
 from doorward.oidc.families import Families
 from doorward.oidc.following import Following
+from doorward.oidc.forward import Forward
+from doorward.oidc.forward_routes import ForwardRoutes
 from doorward.oidc.grants import Grants
 from doorward.oidc.live import Introspector, Live
-from doorward.oidc.model import AUTH_METHODS, KINDS, AuthMethod, Client, ClientKind, redirect_problem
+from doorward.oidc.model import (
+    AUTH_METHODS,
+    KINDS,
+    REVOCATIONS,
+    WITHOUT_SECRET,
+    AuthMethod,
+    Client,
+    ClientKind,
+    redirect_problem,
+)
 from doorward.oidc.routes import OidcRoutes, metadata
 from doorward.oidc.signed import SignedStatements, check_public_keys, hash_of
 
@@ -18,6 +29,8 @@ __all__ = [
     "AUTHORIZE",
     "AUTH_METHODS",
     "KINDS",
+    "REVOCATIONS",
+    "WITHOUT_SECRET",
     "AuthMethod",
     "Authorize",
     "Client",
@@ -25,6 +38,8 @@ __all__ = [
     "Clients",
     "Families",
     "Following",
+    "Forward",
+    "ForwardRoutes",
     "Grants",
     "Introspector",
     "Live",

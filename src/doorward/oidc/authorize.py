@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 from doorward.audit import AuditTrail, Event, Outcome
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Malformed, NotSignedIn
-from doorward.kernel.ids import new_token
+from doorward.kernel.ids import new_token, token_digest
 from doorward.kernel.instant import SECOND, Instant
 from doorward.kernel.msgid import msgid
 from doorward.oidc import store
 from doorward.oidc.clients import Clients
-from doorward.oidc.model import ACRS, CODE_SECONDS, MARK_SECONDS, Client, Code, digest, is_challenge
+from doorward.oidc.model import ACRS, CODE_SECONDS, MARK_SECONDS, Client, Code, is_challenge
 from doorward.ports import Clock, Database, Sealer
 from doorward.sessions import Session, Sessions
 from doorward.sql import Work
@@ -25,7 +25,7 @@ MARK: Final = "since"  # our own parameter: when somebody was asked to prove who
 _LONGEST: Final = 1_900  # of the request as a path, which travels through the sign-in page
 _KNOWN: Final = (
     "response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "code_challenge_method",
-    "resource", "max_age", "acr_values", "prompt", "login_hint", "dpop_jkt", "response_mode",
+    "resource", "max_age", "acr_values", "prompt", "login_hint", "dpop_jkt", "response_mode", "request", "request_uri",
 )  # fmt: skip
 _UNKNOWN_APP = msgid("The app that sent you here is not known. Go back to it and try again, or tell its makers")
 _UNKNOWN_PLACE = msgid("The app that sent you here wants to go on at a place that it is not registered for")
@@ -140,6 +140,8 @@ class Authorize:
         for name in ("request", "request_uri"):
             if name in sent:
                 raise _RefusedError(f"{name}_not_supported", "send parameters as they are")
+        if not sent.get("nonce", "").isprintable():
+            raise _RefusedError("invalid_request", "nonce is not printable")
         if len(self.path_of(sent)) > _LONGEST:
             raise _RefusedError("invalid_request", "the request is too long")
 
@@ -157,8 +159,9 @@ class Authorize:
             return None
         if silent:
             raise _RefusedError("login_required" if not fresh else "interaction_required", "a fresh proof is needed")
-        can = 2 if session.has_factor else 1
-        if request.aal > max(session.aal, can) or (fresh and self._asked_before(request, sent, session)):
+        if request.aal == 2 and not session.has_factor:  # noqa: PLR2004  NIST 800-63B's levels
+            return self._page("/account/security", request, sent)  # where one is set up, and leads on
+        if request.aal > max(session.aal, 2) or (fresh and self._asked_before(request, sent, session)):
             raise _RefusedError("unmet_authentication_requirements", "this user cannot prove as much")
         return self._page("/confirm", request, sent)
 
@@ -208,7 +211,7 @@ class Authorize:
         def work() -> Work[bool]:
             if (yield from self.sessions.held(session.id)) is None:
                 return False
-            yield from store.insert_code(digest(code), kept)
+            yield from store.insert_code(token_digest(code), kept)
             yield from self.audit.record(
                 Event.AUTHN_TOKEN_CREATED,
                 Outcome.SUCCESS,

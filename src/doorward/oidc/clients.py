@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import unquote_plus, urlsplit
 
 from doorward.audit import AuditTrail, Event, Outcome, Refusals
+from doorward.authenticators import Tries
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import ClientRefused, Conflict, FieldError, Invalid, NotFound, OAuthRefused
-from doorward.kernel.ids import new_token
+from doorward.kernel.ids import new_token, token_digest
 from doorward.kernel.instant import SECOND, Instant
 from doorward.oidc import store
-from doorward.oidc.model import SECRET_PREFIX, STANDARD_SCOPES, Client, digest, problems
+from doorward.oidc.model import DEFAULT_SCOPES, SECRET_PREFIX, Client, problems, text_of
 from doorward.oidc.signed import ASSERTION_TYPE, SignedStatements, subject_of
 from doorward.ports import Clock, Database
 from doorward.sessions import Sessions
@@ -22,6 +23,7 @@ from doorward.sql import Work
 from doorward.tokens import SigningKeys
 
 ORIGINS_KEPT = 5 * SECOND
+CLIENT = "client"  # the table of limits.toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Clients:
     keys: SigningKeys
     sessions: Sessions
     signed: SignedStatements
+    tries: Tries
     fields: Sequence[str]
     issuer: str
     _origins: frozenset[str] = field(default=frozenset(), init=False)
@@ -56,10 +59,8 @@ class Clients:
         Raises Invalid naming everything that is wrong, Conflict when the id is taken.
         """
         now = self.clock.now()
-        scopes = wanted.scopes or (() if wanted.kind == "service" else STANDARD_SCOPES)
-        client = replace(
-            wanted, id=wanted.id or _id_for(wanted.name), scopes=scopes, created_at=now, updated_at=now
-        )  # fmt: skip
+        scopes = wanted.scopes or DEFAULT_SCOPES[wanted.kind]
+        client = replace(wanted, id=wanted.id or _id_for(wanted.name), scopes=scopes, created_at=now)
         wrong = self.wrongs(client)
         if wrong:
             split = [one.partition(": ") for one in wrong]
@@ -71,7 +72,7 @@ class Clients:
             if not (yield from store.insert_client(client)):
                 raise Conflict("There is a client with this id already")
             if secret is not None:
-                yield from store.insert_secret(client.id, digest(secret), now)
+                yield from store.insert_secret(client.id, token_digest(secret), now, now)
             yield from self._record(client.id, "added", caller)
 
         await self.db.write(work)
@@ -86,11 +87,10 @@ class Clients:
         return await self.db.search(store.list_clients())
 
     async def find(self, client_id: str) -> Client | None:
-        """A client that is not disabled."""
+        """A client by its id."""
         if len(client_id) > 64 or "\0" in client_id:  # noqa: PLR2004  as long as an id can be
             return None
-        found = await self.db.read(store.find_client(client_id))
-        return found if found is not None and found.disabled_at is None else None
+        return await self.db.read(store.find_client(client_id))
 
     async def remove(self, client_id: str, caller: Caller) -> None:
         """Forget an app; everything that it was given ends. Raises NotFound."""
@@ -105,8 +105,8 @@ class Clients:
 
         await self.db.write(work)
 
-    async def new_secret(self, client_id: str, caller: Caller) -> str:
-        """Give an app another secret; the one before stays good until the next. Raises NotFound, Conflict."""
+    async def new_secret(self, client_id: str, caller: Caller, overlap_seconds: int) -> str:
+        """Give an app another secret; those of before stay good that long at most. Raises NotFound, Conflict."""
         client, now, secret = await self.find(client_id), self.clock.now(), f"{SECRET_PREFIX}{new_token()}"
         if client is None:
             raise NotFound(reason=f"no client {client_id}")
@@ -114,7 +114,7 @@ class Clients:
             raise Conflict("This client has no secret")
 
         def work() -> Work[None]:
-            yield from store.insert_secret(client_id, digest(secret), now)
+            yield from store.insert_secret(client_id, token_digest(secret), now, now + overlap_seconds * SECOND)
             yield from self._record(client_id, "new secret", caller)
 
         await self.db.write(work)
@@ -125,7 +125,7 @@ class Clients:
         now = self.clock.now()
         if now - self._origins_at >= ORIGINS_KEPT:
             listed = await self.db.search(store.list_clients())
-            uris = [uri for one in listed if one.kind == "spa" and not one.disabled_at for uri in one.redirect_uris]
+            uris = [uri for one in listed if one.kind == "spa" for uri in one.redirect_uris]
             self._origins = frozenset(f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, uris))
             self._origins_at = now
         return origin in self._origins
@@ -135,13 +135,14 @@ class Clients:
     async def authenticate(self, authorization: str | None, body: Mapping[str, object], caller: Caller) -> Client:
         """The app behind a request, by exactly the one way that it is registered for (RFC 6749 §2.3).
 
-        Raises ClientRefused, OAuthRefused when it tries two ways at once.
+        Raises ClientRefused, OAuthRefused when it tries two ways at once, RateLimited after too many failures from one
+        address. Only failures are counted, so nobody can keep an app out.
         """
         basic = authorization is not None and authorization[:6].lower() == "basic "
-        assertion = _text(body, "client_assertion")
+        assertion = text_of(body, "client_assertion")
         if (basic and assertion) or "client_secret" in body:
             raise OAuthRefused("invalid_request", "one way of client authentication, and no secret in the body")
-        client_id = _text(body, "client_id")
+        client_id = text_of(body, "client_id")
         try:
             if basic:
                 return await self._by_secret(str(authorization), client_id)
@@ -151,13 +152,21 @@ class Clients:
         except ClientRefused as refused:
             if not (basic or assertion or client_id):
                 raise  # nobody has claimed to be anybody
-            await self.refusals.note(Event.AUTHN_LOGIN_FAIL, caller, {"client": client_id[:64], "why": refused.reason})
+            await self.count_failure(caller)
+            claimed = client_id or _claimed(authorization if basic else None, assertion)
+            named = "unknown" if await self.find(claimed) is None else claimed  # no flood of made-up names
+            await self.refusals.note(Event.AUTHN_LOGIN_FAIL, caller, {"client": named, "why": refused.reason})
             raise
+
+    async def count_failure(self, caller: Caller) -> None:
+        """Count what did not count. Raises RateLimited when there was too much of it from one address."""
+        async with await self.tries.admit(CLIENT, caller):
+            pass
 
     async def _by_secret(self, authorization: str, named: str) -> Client:
         client_id, secret = _decode_basic(authorization)
         client = await self.find(client_id)
-        owner = await self.db.read(store.find_owner_of_secret(digest(secret), self.clock.now()))
+        owner = await self.db.read(store.find_owner_of_secret(token_digest(secret), self.clock.now()))
         if client is None or client.auth_method != "client_secret_basic" or owner != client.id:
             raise ClientRefused(reason="unknown client or wrong secret")
         if named not in {"", client.id}:
@@ -165,7 +174,7 @@ class Clients:
         return client
 
     async def _by_assertion(self, assertion: str, body: Mapping[str, object], named: str) -> Client:
-        if _text(body, "client_assertion_type") != ASSERTION_TYPE:
+        if text_of(body, "client_assertion_type") != ASSERTION_TYPE:
             raise ClientRefused(reason="client assertion type")
         client = await self.find(named or _subject_of(assertion))
         if client is None or client.auth_method != "private_key_jwt":
@@ -189,9 +198,12 @@ def _id_for(name: str) -> str:
     return f"{slug or 'app'}-{secrets.token_hex(4)}"
 
 
-def _text(body: Mapping[str, object], name: str) -> str:
-    value = body.get(name, "")
-    return value if isinstance(value, str) else ""
+def _claimed(authorization: str | None, assertion: str) -> str:
+    """Which app somebody says that they are; empty when that cannot be read."""
+    try:
+        return subject_of(assertion) if authorization is None else _decode_basic(authorization)[0]
+    except (ClientRefused, ValueError):
+        return ""
 
 
 def _decode_basic(authorization: str) -> tuple[str, str]:

@@ -9,10 +9,10 @@ from doorward.audit import AuditTrail, Event, Outcome
 from doorward.authenticators import SecurityNotices
 from doorward.kernel.caller import Caller
 from doorward.kernel.devices import describe
-from doorward.kernel.ids import new_id, new_token
+from doorward.kernel.ids import new_id, new_token, token_digest
 from doorward.kernel.instant import HOUR, MINUTE, SECOND, Instant
 from doorward.oidc import store
-from doorward.oidc.model import OFFLINE, REFRESH_ABSOLUTE, REFRESH_PREFIX, Client, Code, Family, RefreshToken, digest
+from doorward.oidc.model import OFFLINE, REFRESH_ABSOLUTE, REFRESH_PREFIX, Client, Code, Family, RefreshToken
 from doorward.ports import Clock, Database, Sealer
 from doorward.sessions import Session, Sessions
 from doorward.sql import PURGE_AT_ONCE, Work, purpose_of
@@ -64,7 +64,7 @@ class Families:
 
         A second use, at once or later, ends what the first one led to (RFC 6749 §4.1.2; C52).
         """
-        code_digest, now = digest(code), self.clock.now()
+        code_digest, now = token_digest(code), self.clock.now()
 
         def work() -> Work[Grant]:
             found = yield from store.find_code(code_digest)
@@ -78,6 +78,8 @@ class Families:
             yield from self._end_for_reuse(found.family_id, found.user_id, client, "code", caller, now)
             return Denied("code was used before")
 
+        if await self.db.read(store.find_code(code_digest)) is None:
+            return Denied("no such code")  # what was made up costs no write
         return await self.db.write(work)
 
     def _begin(
@@ -106,7 +108,7 @@ class Families:
         token = None
         if family.offline:
             token_id, token = new_id(now), f"{REFRESH_PREFIX}{new_token()}"
-            yield from store.insert_token(token_id, digest(token), family.id, now)
+            yield from store.insert_token(token_id, token_digest(token), family.id, now)
         yield from self._record(Event.AUTHN_TOKEN_CREATED, Outcome.SUCCESS, family, caller, {"purpose": "app"})
         user = yield from self.users.present(family.user_id)
         return Denied("user is gone") if user is None else Granted(family, user, code.nonce, token)
@@ -120,10 +122,10 @@ class Families:
 
         `check` raises when more is asked for than was granted; then the token stays good.
         """
-        token_digest, now = digest(token), self.clock.now()
+        sought, now = token_digest(token), self.clock.now()
 
         def work() -> Work[Grant]:
-            found = yield from store.find_token(token_digest)
+            found = yield from store.find_token(sought)
             family = None if found is None else (yield from store.find_family(found.family_id, locked=True))
             if found is None or family is None or not family.live(now):
                 return Denied("no such token, or its family is over")
@@ -137,13 +139,15 @@ class Families:
             user = yield from self.users.present(family.user_id)
             if user is None:
                 return Denied("user is gone or disabled")
-            fresh = (yield from store.find_token(token_digest)) or found  # as it is now that the family is ours alone
+            fresh = (yield from store.find_token(sought)) or found  # as it is now that the family is ours alone
             successor = yield from self._successor(fresh, now)
             if successor is None:
                 return (yield from self._stolen(family, client, "used before", caller, now))
             yield from store.use_family(family.id, now)
             return Granted(replace(family, used_at=now), user, refresh_token=successor)
 
+        if await self.db.read(store.find_token(sought)) is None:
+            return Denied("no such token")
         return await self.db.write(work)
 
     def _successor(self, token: RefreshToken, now: Instant) -> Work[str | None]:
@@ -151,7 +155,7 @@ class Families:
         if token.used_at is None:
             successor, successor_id = f"{REFRESH_PREFIX}{new_token()}", new_id(now)
             sealed = self.sealer.seal(successor.encode(), purpose_of("refresh_token", token.id))
-            yield from store.insert_token(successor_id, digest(successor), token.family_id, now)
+            yield from store.insert_token(successor_id, token_digest(successor), token.family_id, now)
             yield from store.replace_token(token, successor_id, sealed, now)
             return successor
         following = None if token.successor_id is None else (yield from store.find_token_by_id(token.successor_id))
@@ -216,7 +220,7 @@ class Families:
         """A refresh token and its family, used and ended ones too."""
 
         def work() -> Work[tuple[RefreshToken, Family] | None]:
-            found = yield from store.find_token(digest(token))
+            found = yield from store.find_token(token_digest(token))
             family = None if found is None else (yield from store.find_family(found.family_id))
             return None if found is None or family is None else (found, family)
 
@@ -248,7 +252,7 @@ class Families:
 
 
 def _family_of(code: Code, client: Client, session: Session, jkt: str | None, now: Instant) -> Family:
-    offline = OFFLINE in code.scope.split()
+    until = now + (REFRESH_ABSOLUTE if OFFLINE in code.scope.split() else ACCESS_TOKEN_SECONDS * SECOND)
     return Family(
         id=new_id(now),
         client_id=client.id,
@@ -261,6 +265,6 @@ def _family_of(code: Code, client: Client, session: Session, jkt: str | None, no
         amr=session.amr,
         created_at=now,
         used_at=now,
-        expires_at=now + (REFRESH_ABSOLUTE if offline else ACCESS_TOKEN_SECONDS * SECOND),
+        expires_at=session.expires_at if client.kind == "proxy" else until,  # a proxy asks us, and holds no tokens
         ended_at=None,
     )

@@ -11,17 +11,18 @@ from typing import Any, Final
 from doorward.kernel.assurance import assurance_of
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import OAuthRefused
-from doorward.kernel.instant import SECOND
+from doorward.kernel.instant import MILLISECOND, SECOND
 from doorward.oidc import store
 from doorward.oidc.clients import Clients
 from doorward.oidc.families import Denied, Families, Granted
-from doorward.oidc.model import OPENID, Client, Code, Family, is_verifier
+from doorward.oidc.model import OPENID, Client, Code, Family, is_verifier, text_of
 from doorward.oidc.signed import SignedStatements, hash_of
 from doorward.ports import Clock, Database
 from doorward.tokens import ACCESS_TOKEN_SECONDS, AccessTokens, AppToken
 from doorward.users import User, UsersService
 
 TOKEN: Final = "/oauth/token"  # noqa: S105  a path
+EARLY: Final = 5 * MILLISECOND  # timers may ring a millisecond before their time
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,7 @@ class Asked:
 
     def text(self, name: str) -> str:
         """A parameter; empty when it is absent."""
-        value = self.body.get(name, "")
-        return value if isinstance(value, str) else ""
+        return text_of(self.body, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +56,23 @@ class Grants:
     ) -> Mapping[str, Any]:
         """Give tokens. Raises OAuthRefused in the words of RFC 6749 §5.2."""
         client = await self.clients.authenticate(authorization, body, caller)
+        kind = text_of(body, "grant_type")
+        _check_grant(client, kind)  # before a proof is written down
+        try:
+            asked = Asked(client, body, await self._key_shown(client, proof), caller)
+            if kind == "client_credentials":
+                return await self._for_itself(asked)
+            return await (self._by_code(asked) if kind == "authorization_code" else self._by_refresh(asked))
+        except OAuthRefused:
+            if not client.confidential:  # anybody can say that they are this app
+                await self.clients.count_failure(caller)
+            raise
+
+    async def _key_shown(self, client: Client, proof: str | None) -> str | None:
         jkt = await self.signed.proof(proof, "POST", TOKEN)
         if client.dpop and jkt is None:
             raise OAuthRefused("invalid_dpop_proof", "this client sends a DPoP proof with every request")
-        asked = Asked(client, body, jkt, caller)
-        kind = asked.text("grant_type")
-        if kind == "client_credentials":
-            return await self._for_itself(asked)
-        if kind not in {"authorization_code", "refresh_token"}:
-            raise OAuthRefused("unsupported_grant_type", "code, refresh token and client credentials are supported")
-        if client.kind == "service":
-            raise OAuthRefused("unauthorized_client", "a service acts for no user")
-        return await (self._by_code(asked) if kind == "authorization_code" else self._by_refresh(asked))
+        return jkt
 
     # For a user ---------------------------------------------------------------------------------------------------
 
@@ -140,11 +145,13 @@ class Grants:
         """
         into = self.clock.now() % SECOND
         if await self.db.search(store.is_revoked("", user_id, self.clock.now() - into)):
-            await asyncio.sleep((SECOND - into) / SECOND)
+            await asyncio.sleep((SECOND - into + EARLY) / SECOND)
 
     async def _id_token(self, client: Client, granted: Granted, access: str) -> str:
         family = granted.family
-        half = hashlib.sha256(access.encode()).digest()[:16]
+        # OpenID Connect Core §3.1.3.6: by the hash of the algorithm that signs; Ed25519 is over SHA-512.
+        whole = (hashlib.sha512 if client.alg == "EdDSA" else hashlib.sha256)(access.encode()).digest()
+        half = whole[: len(whole) // 2]
         claims: dict[str, Any] = {
             **await self.about(granted.user, family.scope, client),
             "sub": granted.user.id,
@@ -176,8 +183,6 @@ class Grants:
 
     async def _for_itself(self, asked: Asked) -> Mapping[str, Any]:
         client = asked.client
-        if client.kind != "service":
-            raise OAuthRefused("unauthorized_client", "only a service acts for itself")
         scope = asked.text("scope") or " ".join(client.scopes)
         if not set(scope.split()) <= set(client.scopes):
             raise OAuthRefused("invalid_scope", "a scope that this client is not registered for")
@@ -186,6 +191,15 @@ class Grants:
             raise OAuthRefused("invalid_target", "a resource that this client is not registered for")
         token = AppToken(client.subject, audience, client.id, scope, client.alg, jkt=asked.jkt)
         return _bearer(await self.tokens.issue_for_app(token), asked.jkt, scope)
+
+
+def _check_grant(client: Client, kind: str) -> None:
+    if kind not in {"authorization_code", "refresh_token", "client_credentials"}:
+        raise OAuthRefused("unsupported_grant_type", "code, refresh token and client credentials are supported")
+    if (kind == "client_credentials") != (client.kind == "service"):
+        raise OAuthRefused("unauthorized_client", "a service acts for itself, and nobody else does")
+    if client.kind == "proxy":
+        raise OAuthRefused("unauthorized_client", "an app behind a proxy is given no tokens")
 
 
 def _check_resource(asked: Asked, granted: str) -> None:

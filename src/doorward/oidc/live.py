@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias
 
+from doorward.audit import AuditTrail, Event, Outcome
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import ClientRefused, NotSignedIn, ScopeRefused, TokenRefused
 from doorward.kernel.instant import SECOND
@@ -11,17 +13,18 @@ from doorward.oidc import store
 from doorward.oidc.clients import Clients
 from doorward.oidc.families import Families
 from doorward.oidc.grants import Grants
-from doorward.oidc.model import OPENID, REFRESH_IDLE, REFRESH_PREFIX, REVOCATIONS, Client
+from doorward.oidc.model import OPENID, REFRESH_IDLE, REFRESH_PREFIX, REVOCATIONS, Client, text_of
 from doorward.oidc.signed import SignedStatements
 from doorward.ports import Clock, Database
 from doorward.sessions import Sessions
+from doorward.sql import Work
 from doorward.tokens import AccessTokens, Issued
 from doorward.users import UsersService
 
 USERINFO: Final = "/oauth/userinfo"
 INACTIVE: Final[Mapping[str, Any]] = {"active": False}  # the same for whatever is not, RFC 7662 §2.2
-Introspector: TypeAlias = Callable[[str], Awaitable[Mapping[str, Any] | None]]
-"""Says of a secret of another room what RFC 7662 wants to know; None when it is none of that room's."""
+Introspector: TypeAlias = Callable[[str, Caller], Awaitable[Mapping[str, Any] | None]]
+"""Says of a secret of another room, shown to an app, what RFC 7662 wants to know; None when it is none of theirs."""
 
 
 @dataclass(slots=True)
@@ -37,11 +40,16 @@ class Live:
     sessions: Sessions
     users: UsersService
     tokens: AccessTokens
+    audit: AuditTrail
     others: Sequence[Introspector] = ()
 
-    async def client_of(self, token: Issued) -> Client | None:
-        """The client of an access token that counts now, by all that stands behind it; else None."""
-        client = await self.clients.find(token.client_id)
+    async def client_of(self, token: Issued, asking: Client | None = None) -> Client | None:
+        """The client of an access token that counts now, by all that stands behind it; else None.
+
+        `asking`: a client that is known already, and may be that one.
+        """
+        is_own = asking is not None and asking.id == token.client_id
+        client = asking if is_own else await self.clients.find(token.client_id)
         if client is None or await self._revoked(token):
             return None
         if token.sid is None:
@@ -106,11 +114,11 @@ class Live:
     async def introspect(self, authorization: str | None, body: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
         """What RFC 7662 tells an app of a token that was shown to it. Raises ClientRefused."""
         asking = await self.confidential(authorization, body, caller)
-        text = _text(body, "token")
+        text = text_of(body, "token")
         if text.startswith(REFRESH_PREFIX):
             return await self._refresh_token(text, asking)
         for other in self.others:
-            found = await other(text)
+            found = await other(text, caller)
             if found is not None:
                 return found
         try:
@@ -119,8 +127,7 @@ class Live:
             return INACTIVE
         if token.client_id != asking.id and token.audience not in asking.audiences:
             return INACTIVE  # none of its business
-        client = await self.client_of(token)
-        if client is None:
+        if await self.client_of(token, asking) is None:
             return INACTIVE
         kind = "Bearer" if token.jkt is None else "DPoP"
         return {**token.claims, "active": True, "token_type": kind}
@@ -149,7 +156,7 @@ class Live:
     async def revoke(self, authorization: str | None, body: Mapping[str, Any], caller: Caller) -> None:
         """End what a token of the asking app came of (RFC 7009); what is not its own is not touched, and not told."""
         asking = await self.clients.authenticate(authorization, body, caller)
-        text = _text(body, "token")
+        text = text_of(body, "token")
         if text.startswith(REFRESH_PREFIX):
             found = await self.families.find_of_token(text)
             if found is not None:
@@ -164,8 +171,15 @@ class Live:
         if token.fid is not None:
             await self.families.revoke(token.fid, asking, caller)
             return
-        now = self.clock.now()
-        await self.db.write(lambda: self.sessions.revoke("token", token.jti, now))
+        await self.db.write(partial(self._revoke_token, token, asking, caller))
+
+    def _revoke_token(self, token: Issued, asking: Client, caller: Caller) -> Work[None]:
+        if (yield from store.is_revoked(token.jti, "", token.issued_at * SECOND)):
+            return
+        yield from self.sessions.revoke("token", token.jti, self.clock.now())
+        yield from self.audit.record(
+            Event.AUTHN_TOKEN_REVOKED, Outcome.SUCCESS, caller, payload={"client": asking.id, "by": "app"}
+        )
 
     # Who may ask --------------------------------------------------------------------------------------------------
 
@@ -179,15 +193,13 @@ class Live:
     async def follower(self, authorization: str | None, proof: str | None, path: str, caller: Caller) -> Client:
         """The app that wants to follow revocations. Raises ClientRefused, TokenRefused, ScopeRefused."""
         if (authorization or "").partition(" ")[0].lower() not in {"bearer", "dpop"}:
-            return await self.confidential(authorization, {}, caller)
+            asking = await self.confidential(authorization, {}, caller)
+            if REVOCATIONS not in asking.scopes:
+                raise ScopeRefused(REVOCATIONS)
+            return asking
         token, client = await self.presented(authorization, proof, "GET", path)
         if token.audience != self.tokens.issuer or token.sid is not None:
             raise TokenRefused("not a token of a service for this server")
         if REVOCATIONS not in token.scope:
             raise ScopeRefused(REVOCATIONS)
         return client
-
-
-def _text(body: Mapping[str, Any], name: str) -> str:
-    value = body.get(name, "")
-    return value if isinstance(value, str) else ""

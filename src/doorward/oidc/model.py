@@ -1,8 +1,8 @@
 """What an app is to us, and the pure rules of its registration."""
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -11,13 +11,22 @@ from doorward.kernel.ids import is_id
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.tokens import ALGORITHMS, FIRST_PARTY
 
-ClientKind: TypeAlias = Literal["web", "spa", "native", "service"]
+ClientKind: TypeAlias = Literal["web", "spa", "native", "service", "proxy"]
 AuthMethod: TypeAlias = Literal["client_secret_basic", "private_key_jwt", "none"]
 
-KINDS: Final[tuple[ClientKind, ...]] = ("web", "spa", "native", "service")
+KINDS: Final[tuple[ClientKind, ...]] = ("web", "spa", "native", "service", "proxy")
 AUTH_METHODS: Final[tuple[AuthMethod, ...]] = ("client_secret_basic", "private_key_jwt", "none")
 STANDARD_SCOPES: Final = ("openid", "profile", "email", "phone", "offline_access")
 OPENID, OFFLINE, REVOCATIONS = "openid", "offline_access", "revocations"
+DEFAULT_SCOPES: Final[Mapping[ClientKind, tuple[str, ...]]] = {
+    "web": (*STANDARD_SCOPES, REVOCATIONS),  # its server verifies offline, and follows what has ended
+    "spa": STANDARD_SCOPES,
+    "native": STANDARD_SCOPES,
+    "service": (),
+    "proxy": (OPENID,),
+}
+WITHOUT_SECRET: Final[frozenset[ClientKind]] = frozenset({"spa", "native", "proxy"})
+PROXY_CALLBACK: Final = "/.doorward/callback"  # on the host of an app behind a proxy
 ACRS: Final = ("aal1", "aal2", "aal3")
 
 NAME_LONGEST: Final = 100
@@ -44,7 +53,7 @@ _SCOPE = re.compile(r"[!#-\[\]-~]{1,100}")  # RFC 6749 §3.3
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in base64url
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
 _URI = re.compile(r"[!#-\[\]_a-z~%-;=?@A-Z&]{1,500}")  # printable ASCII without space, quote, backslash, ^, `, {, |, }
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})  # RFC 8252 §8.3 has no name there: it may lead elsewhere
 _ANSWERED: Final = frozenset({"code", "state", "iss", "error", "error_description", "response"})
 
 
@@ -65,8 +74,6 @@ class Client:
     alg: str = ALGORITHMS[0]
     dpop: bool = False
     created_at: Instant = 0
-    updated_at: Instant = 0
-    disabled_at: Instant | None = None
 
     @property
     def confidential(self) -> bool:
@@ -102,8 +109,8 @@ def _bad_names(client: Client) -> Iterator[str]:
         yield f"alg: choose one of {', '.join(ALGORITHMS)}"
     if client.kind in {"web", "service"} and not client.confidential:
         yield f"auth: a {client.kind} client proves who it is; choose client_secret_basic or private_key_jwt"
-    if client.kind in {"spa", "native"} and client.confidential:
-        yield f"auth: a {client.kind} client cannot keep a secret; choose none"
+    if client.kind in WITHOUT_SECRET and client.confidential:
+        yield f"auth: a {client.kind} client has no secret; choose none"
     if (client.auth_method == "private_key_jwt") != (client.jwks is not None):
         yield "jwks: give the public keys with private_key_jwt, and only then"
     if client.kind == "service" and set(client.scopes) & set(STANDARD_SCOPES):
@@ -119,13 +126,15 @@ def _bad_uris(client: Client, *, development: bool) -> Iterator[str]:
         ("post-logout-redirect-uri", client.post_logout_redirect_uris),
     ):
         for uri in uris:
-            wrong = redirect_problem(uri, loopback=development or client.kind == "native")
+            wrong = redirect_problem(uri, loopback=client.kind == "native", development=development)
             if wrong is not None:
                 yield f"{name}: {uri!r} {wrong}"
         if len(set(uris)) < len(uris):
             yield f"{name}: one is given twice"
+    if client.kind == "proxy" and [urlsplit(uri).path for uri in client.redirect_uris] != [PROXY_CALLBACK]:
+        yield f"redirect-uri: for a proxy give one, and its path is {PROXY_CALLBACK}"
     for uri in client.resources:
-        wrong = redirect_problem(uri, loopback=True)
+        wrong = redirect_problem(uri, development=True)
         if wrong is not None:
             yield f"resource: {uri!r} {wrong}"
 
@@ -138,8 +147,10 @@ def _bad_claims(client: Client, fields: Sequence[str]) -> Iterator[str]:
             yield f"claim: {claim!r} already means something else in a token"
 
 
-def redirect_problem(uri: str, *, loopback: bool) -> str | None:
-    """Why nobody may be sent there, or None. `loopback`: plain http is allowed to this very machine.
+def redirect_problem(uri: str, *, loopback: bool = False, development: bool = False) -> str | None:
+    """Why nobody may be sent there, or None.
+
+    `loopback`: plain http is allowed to an address of this very machine, `development`: also by the name of localhost.
 
     What is registered is later compared as it is, character by character, so it must be written in one way only (C55;
     RFC 9700 §2.1, RFC 8252 §7.3).
@@ -153,15 +164,16 @@ def redirect_problem(uri: str, *, loopback: bool) -> str | None:
         return "is no address"
     if wrong is not None:
         return wrong
-    return _wrong_rest(parts, loopback=loopback)
+    here = {*(_LOOPBACK if loopback or development else ()), *({"localhost"} if development else ())}
+    return _wrong_rest(parts, here)
 
 
-def _wrong_rest(parts: SplitResult, *, loopback: bool) -> str | None:
+def _wrong_rest(parts: SplitResult, here: AbstractSet[str]) -> str | None:
     if any(step in {".", ".."} for step in unquote(parts.path).split("/")):
         return "has a dot segment"
     if _ANSWERED & {pair.partition("=")[0] for pair in unquote(parts.query).split("&")}:
         return "has a parameter that our answer has, too"
-    if parts.scheme == "http" and loopback and parts.hostname in _LOOPBACK:
+    if parts.scheme == "http" and parts.hostname in here:
         return None
     return None if parts.scheme == "https" else "is not https; plain http is for this machine alone"
 
@@ -185,11 +197,6 @@ def is_challenge(text: str) -> bool:
 def is_verifier(text: str) -> bool:
     """Whether it could be a code verifier (RFC 7636 §4.1)."""
     return _VERIFIER.fullmatch(text) is not None
-
-
-def digest(secret: str) -> bytes:
-    """SHA-256 of a code, a refresh token or a client secret: enough for 256 random bits (ASVS 11.4.1)."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,3 +264,9 @@ class RefreshToken:
     def in_grace(self, now: Instant) -> bool:
         """Whether its use may have been that of another tab at the same moment."""
         return self.used_at is not None and now - self.used_at <= GRACE_SECONDS * SECOND
+
+
+def text_of(body: Mapping[str, object], name: str) -> str:
+    """A parameter of a form; empty when it is absent."""
+    value = body.get(name, "")
+    return value if isinstance(value, str) else ""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from sqlalchemy import bindparam as p
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, or_, select, update
 
 from doorward.kernel.instant import Instant
 from doorward.oidc.model import Client, Code, Family, RefreshToken
@@ -39,6 +39,14 @@ _FIND_SECRET = Statement(
         client_secret.c.secret_digest == p("digest"),
         or_(client_secret.c.expires_at.is_(None), client_secret.c.expires_at > p("now")),
     )
+)
+_LIMIT_SECRETS = Statement(
+    update(client_secret)
+    .where(
+        client_secret.c.client_id == p("of_client"),
+        or_(client_secret.c.expires_at.is_(None), client_secret.c.expires_at > p("until")),
+    )
+    .values(expires_at=p("until"))
 )
 _DELETE_OLD_SECRETS = Statement(
     delete(client_secret).where(
@@ -118,8 +126,7 @@ _USE_PROOF = Statement(
 )
 _DELETE_OLD_PROOFS = purge(used_proof.c.proof_digest, used_proof.c.expires_at <= p("before"))
 _IS_REVOKED = Statement(
-    select(func.count())
-    .select_from(revocation)
+    select(revocation.c.seq)
     .where(
         revocation.c.at >= p("since"),
         or_(
@@ -127,11 +134,12 @@ _IS_REVOKED = Statement(
             (revocation.c.kind == "user") & (revocation.c.id == p("subject")),
         ),
     )
+    .limit(1)
 )
 
 
 def find_client(client_id: str) -> Work[Client | None]:
-    """The client with this id, disabled or not."""
+    """The client with this id."""
     rows = yield _FIND_CLIENT(client_id=client_id)
     return _client(rows[0]) if rows else None
 
@@ -152,8 +160,6 @@ def insert_client(new: Client) -> Work[bool]:
         "alg": new.alg,
         "dpop": int(new.dpop),
         "created_at": new.created_at,
-        "updated_at": new.updated_at,
-        "disabled_at": new.disabled_at,
         **{name: json.dumps(getattr(new, name)) for name in _LISTS},
     }
     return bool((yield _INSERT_CLIENT(**values)))
@@ -164,8 +170,9 @@ def delete_client(client_id: str) -> Work[bool]:
     return bool((yield _DELETE_CLIENT(client_id=client_id)))
 
 
-def insert_secret(client_id: str, digest: bytes, now: Instant) -> Work[None]:
-    """Give a client a secret; of its older ones the newest stays."""
+def insert_secret(client_id: str, digest: bytes, now: Instant, until: Instant) -> Work[None]:
+    """Give a client a secret; of its older ones the newest stays, until `until` at the latest."""
+    yield _LIMIT_SECRETS(of_client=client_id, until=until)
     yield _INSERT_SECRET(secret_digest=digest, client_id=client_id, created_at=now, expires_at=None)
     yield _DELETE_OLD_SECRETS(of_client=client_id, keep=SECRETS_A_CLIENT)
 
@@ -263,8 +270,7 @@ def use_proof(digest: bytes, expires_at: Instant) -> Work[bool]:
 
 def is_revoked(jti: str, subject: str, since: Instant) -> Work[bool]:
     """Whether a token, or all of its subject's, was revoked at or after `since`."""
-    rows = yield _IS_REVOKED(jti=jti, subject=subject, since=since)
-    return int(rows[0][0]) > 0
+    return bool((yield _IS_REVOKED(jti=jti, subject=subject, since=since)))
 
 
 def delete_old_codes(before: Instant) -> Work[int]:

@@ -9,10 +9,10 @@ from doorward.config import Settings
 from doorward.datadir import DataDir
 from doorward.server.greeting import greet
 from doorward.server.listening import listen, port_of
-from doorward.server.process import App, Links, links_of, run
+from doorward.server.process import App, Links, Ready, links_of, run
 from doorward.server.workers import Build, Job, certificate_of, supervise
 
-__all__ = ["App", "Build", "serve"]
+__all__ = ["App", "Build", "Ready", "run", "serve"]
 
 
 def serve(settings: Settings, data: DataDir, build: Build, *, started: float) -> int:

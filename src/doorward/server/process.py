@@ -8,6 +8,7 @@ import contextlib
 import resource
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from types import FrameType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
@@ -115,7 +116,8 @@ def run(
 ) -> int:
     """Serve until SIGTERM or SIGINT; SERVED, or FAILED or REFUSED when it could not start.
 
-    `ready` is awaited once the listeners accept. `stop_on_eof`: a descriptor whose end of file also means stop.
+    `ready` is awaited once the listeners accept. `stop_on_eof`: a descriptor whose end of file also means stop; in
+    another thread than the main one nothing else does, for signals never arrive there.
     """
     bounds = Bounds(min(CONNECTIONS, raise_file_limit() - _FILES_FOR_OURSELVES))
     server = _Server(app, settings, bounds, certificate, ready)
@@ -175,6 +177,9 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, but a clean stop ends with status 0: the signal is not raised once more."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield

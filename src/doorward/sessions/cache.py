@@ -1,6 +1,5 @@
 """Live sessions in memory, and the feed that keeps them honest (design: Session cache and revocation)."""
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,11 +8,6 @@ from doorward.kernel.instant import Instant
 from doorward.sessions.model import Session
 
 MAX_CACHED = 100_000
-
-
-def token_digest(token: str) -> bytes:
-    """SHA-256 of a session token; enough for 256 random bits (ASVS 11.4.1)."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 @dataclass(slots=True)
@@ -73,7 +67,7 @@ class SessionCache:
         for kind, subject in revocations:
             if kind in {"session", "renewal"}:
                 self.drop_session(subject)
-            elif kind == "user":
+            elif kind in {"user", "change"}:
                 self.drop_user(subject)
 
     def clear(self) -> None:

@@ -22,7 +22,8 @@ MAX_TICKETS = 20  # of a user's in one session, on one known device, or elsewher
 class Revocation:
     """Something that ended, or changed so that nobody may go on believing what they know of it.
 
-    `kind`: session, renewal (of a session's secret: the session lives on), user, family or token.
+    `kind`: session, renewal (of a session's secret: the session lives on), user, change (of what is known of a user:
+    their sessions live on), family or token. Apps are not told of renewals and changes, for nothing has ended.
     """
 
     seq: int

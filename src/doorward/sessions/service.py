@@ -15,12 +15,12 @@ from doorward.events import Tell, tell_nobody
 from doorward.kernel.assurance import Proof
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import InvalidCredentials, NotFound, NotSignedIn, Unavailable
-from doorward.kernel.ids import new_id, new_token
+from doorward.kernel.ids import new_id, new_token, token_digest
 from doorward.kernel.instant import MINUTE, SECOND, Instant
 from doorward.kernel.limits import DeviceLimit
 from doorward.ports import Clock, Database
 from doorward.sessions import store, ticket_store
-from doorward.sessions.cache import Cached, SessionCache, token_digest
+from doorward.sessions.cache import Cached, SessionCache
 from doorward.sessions.feed import KEEP, RevocationFeed
 from doorward.sessions.model import (
     MAX_SESSIONS,
@@ -153,7 +153,7 @@ class Sessions:
         yield from store.insert_session(started, token_digest(token))
         for ended in (yield from store.delete_beyond(user.id, MAX_SESSIONS)):
             yield from self._end_session(ended, now)
-            yield from self._audit_end(ended, user.id, caller, "more than fifty sessions")
+            yield from self._tell_of_end(ended, user.id, caller, "more than fifty sessions")
         device_token = None
         if start.transport == "cookie":
             device_token = yield from self._know_device(user, start.device_id, caller, now)
@@ -237,7 +237,7 @@ class Sessions:
         if found is not None:
             session_id, user_id = found
             yield from self._end_session(session_id, now)
-            yield from self._audit_end(session_id, user_id, caller, "another session began in its place")
+            yield from self._tell_of_end(session_id, user_id, caller, "another session began in its place")
 
     def _know_device(self, user: User, device_id: str | None, caller: Caller, now: Instant) -> Work[str | None]:
         if device_id is not None and (yield from store.refresh_device(device_id, now)):
@@ -282,15 +282,24 @@ class Sessions:
         found = await self.db.read(store.find_by_digest(digest))
         if found is None or not found.live(now, self.profiles):
             return None
-        if now - found.last_seen_at >= TOUCH_EVERY:
-            session_id = found.id
-            with suppress(Unavailable):  # a full disk signs nobody out; idle time is then not prolonged
-                await self.db.write(lambda: store.update_last_seen(session_id, now))
-                found = replace(found, last_seen_at=now)
+        found = await self._touched(found, now)
         if self.feed.fresh(now) and self.cache.drops == drops:
             body = _encode(found.as_json(self.csrf_token(found.id)))
             self.cache.put(digest, Cached(found, body, found.last_seen_at))
         return found
+
+    async def _touched(self, session: Session, now: Instant) -> Session:
+        if now - session.last_seen_at < TOUCH_EVERY:
+            return session
+        with suppress(Unavailable):  # a full disk signs nobody out; idle time is then not prolonged
+            await self.db.write(lambda: store.update_last_seen(session.id, now))
+            return replace(session, last_seen_at=now)
+        return session
+
+    async def note_use(self, session: Session) -> None:
+        """Count idle time from now, for a session that was used without its token."""
+        if await self._touched(session, self.clock.now()) is not session:
+            self.cache.drop_session(session.id)  # what it knows is older now than what is written down
 
     # Changing ---------------------------------------------------------------------------------------------------
 
@@ -346,7 +355,7 @@ class Sessions:
             if not (yield from store.delete_session(session_id, user_id)):
                 return False
             yield from self._end_session(session_id, now)
-            yield from self._audit_end(session_id, user_id, caller, "signed out")
+            yield from self._tell_of_end(session_id, user_id, caller, "signed out")
             return True
 
         if not await self.db.write(work):
@@ -376,7 +385,7 @@ class Sessions:
         ended = yield from store.delete_others(user_id, kept)
         for session_id in ended:
             yield from self._revoke("session", session_id, now)
-            yield from self._audit_end(session_id, user_id, caller, "ended with the others")
+            yield from self._tell_of_end(session_id, user_id, caller, "ended with the others")
         yield from self.end_of_user(user_id, kept, now)
         return ended
 
@@ -389,9 +398,9 @@ class Sessions:
             yield from self.forget(user_id)
             yield from ticket_store.delete_tickets(user_id)
             for session_id in (yield from store.delete_others(user_id, "")):
-                yield from self._audit_end(session_id, user_id, end.caller, end.why, end.actor_id)
+                yield from self._tell_of_end(session_id, user_id, end.caller, end.why, end.actor_id)
             yield from self.end_of_user(user_id, "", now)
-        yield from self._revoke("user", user_id, now)
+        yield from self._revoke("change" if end is None else "user", user_id, now)
 
     def revoke(self, kind: Literal["family", "token"], subject: str, now: Instant) -> Work[None]:
         """Tell whoever follows the feed that what an app was given, or a key for programs, is over.
@@ -405,12 +414,12 @@ class Sessions:
         yield from self.end_of_session(session_id, now)
 
     def _revoke(
-        self, kind: Literal["session", "renewal", "user", "family", "token"], subject: str, now: Instant
+        self, kind: Literal["session", "renewal", "user", "change", "family", "token"], subject: str, now: Instant
     ) -> Work[None]:
         # Our own cache hears of it with the commit, the others by the feed.
         yield from store.insert_revocation(kind, subject, now, partial(self.cache.drop, ((kind, subject),)))
 
-    def _audit_end(
+    def _tell_of_end(
         self, session_id: str, user_id: str, caller: Caller, why: str, actor_id: str | None = None
     ) -> Work[None]:
         yield from self.audit.record(

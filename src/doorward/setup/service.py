@@ -1,6 +1,5 @@
 """The first administrator: a one-time link instead of a default password (C10; ASVS 6.3.2)."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from doorward.audit import AuditTrail, Event, Outcome
 from doorward.kernel.caller import LOCAL_OPERATOR, Caller
 from doorward.kernel.errors import NotFound
-from doorward.kernel.ids import new_token
+from doorward.kernel.ids import new_token, token_digest
 from doorward.kernel.instant import HOUR
 from doorward.ports import Clock, Database
 from doorward.sessions import SignInOutcome
@@ -40,7 +39,7 @@ class Setup:
         token, now = new_token(), self.clock.now()
 
         def work() -> Work[None]:
-            yield from store.insert_link(_digest(token), now, now + LINK_LIFE)
+            yield from store.insert_link(token_digest(token), now, now + LINK_LIFE)
             yield from self.audit.record(
                 Event.AUTHN_TOKEN_CREATED, Outcome.SUCCESS, LOCAL_OPERATOR, payload={"purpose": "administrator link"}
             )
@@ -50,7 +49,7 @@ class Setup:
 
     async def check(self, token: str) -> None:
         """Raise NotFound unless the link could be used now. Consumes nothing: mail scanners and previews only GET."""
-        if not await self.db.read(store.find_open(_digest(token), self.clock.now())):
+        if not await self.db.read(store.find_open(token_digest(token), self.clock.now())):
             raise NotFound("This link has been used or has expired", reason="setup link not open")
 
     async def create(self, token: str, body: Mapping[str, Any], caller: Caller) -> tuple[User, SignInOutcome]:
@@ -64,9 +63,5 @@ class Setup:
         await self.users.add_role(user_id, ADMIN, user_id, caller, first=lambda: self._use(token))
 
     def _use(self, token: str) -> Work[None]:
-        if not (yield from store.use_link(_digest(token), self.clock.now())):
+        if not (yield from store.use_link(token_digest(token), self.clock.now())):
             raise NotFound("This link has been used or has expired", reason="setup link not open")
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

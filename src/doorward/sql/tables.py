@@ -257,9 +257,10 @@ revocation = Table(
     "revocation",
     metadata,
     Column("seq", Seq, primary_key=True, autoincrement=True),
-    Column("kind", Text, nullable=False),  # session | user
+    Column("kind", Text, nullable=False),  # see sessions.Revocation
     Column("id", Text, nullable=False),
     Column("at", BigInteger, nullable=False, index=True),
+    Index("ix_revocation_kind_id", "kind", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -338,8 +339,6 @@ client = Table(
     Column("alg", Text, nullable=False),  # of its tokens
     Column("dpop", BigInteger, nullable=False),  # 1: no token without proof of possession
     Column("created_at", BigInteger, nullable=False),
-    Column("updated_at", BigInteger, nullable=False),
-    Column("disabled_at", BigInteger),
 )
 
 client_secret = Table(  # two live ones while a secret is being replaced

@@ -1,5 +1,27 @@
-"""Small real stand-ins for the tests of those who build on Doorward; nothing here records calls."""
+"""For the tests of those who build on Doorward: the server itself, and small real classes for who is around it.
 
-from doorward.testing.clock import MovableClock
+Nothing here records calls or pretends. `pip install 'doorward[testing]'`; docs/testing-your-app.md tells how.
+"""
 
-__all__ = ["MovableClock"]
+from doorward.testing.authenticator import SoftwareAuthenticator
+from doorward.testing.browser import Browser
+from doorward.testing.clock import LiveClock, MovableClock
+from doorward.testing.inbox import Inbox, Letter, Sent
+from doorward.testing.people import CodeApp, User
+from doorward.testing.server import RegisteredApp, Server, doorward_server, eventually
+
+__all__ = [
+    "Browser",
+    "CodeApp",
+    "Inbox",
+    "Letter",
+    "LiveClock",
+    "MovableClock",
+    "RegisteredApp",
+    "Sent",
+    "Server",
+    "SoftwareAuthenticator",
+    "User",
+    "doorward_server",
+    "eventually",
+]

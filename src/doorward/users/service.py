@@ -233,7 +233,7 @@ class UsersService:
     ) -> Work[None]:
         user_id = user.id
         yield from store.delete_user(user_id)
-        yield from self.revoke(user_id, now, None)
+        yield from self.revoke(user_id, now, SessionsEnd(caller, actor_id, "deleted"))
         yield from self.tell("user.deleted", user_id, legacy(user.legacy_id), now)
         yield from self.audit.record(
             Event.USER_DELETED, Outcome.SUCCESS, caller, user_id=user_id, actor_id=actor_id,

@@ -6,6 +6,7 @@ unforeseen. Pure ASGI: a BaseHTTPMiddleware would start a task and open a stream
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias, cast
 
 import structlog
@@ -15,7 +16,7 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from doorward.kernel.caller import Caller
-from doorward.kernel.errors import MethodNotAllowed, NotFound, Problem
+from doorward.kernel.errors import MethodNotAllowed, NotFound, Problem, Unavailable
 from doorward.web.gate import Gate
 from doorward.web.headers import complete
 from doorward.web.origins import Site
@@ -151,7 +152,9 @@ class _Endpoint:
     async def _across_origins(self, method: str, request: Request, scope: Scope) -> Response:
         """Answer also to scripts of other origins that are known. Credentials of the browser are never let through."""
         origin = request.headers.get("origin")
-        known = origin is not None and await self._knows_origin(origin)
+        known = False
+        with suppress(Unavailable):  # then nobody's scripts are known
+            known = origin is not None and await self._knows_origin(origin)
         if known and method == "OPTIONS":
             methods = ", ".join(sorted(operation.method for operation in self._open))
             response = Response(status_code=204, headers={**_PREFLIGHT, "access-control-allow-methods": methods})

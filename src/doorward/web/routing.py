@@ -169,7 +169,7 @@ class Operation:
     session: bool = False  # may give a browser a session, a new one or one with a new secret
     oauth: bool = False  # of OAuth: cookies lend it nothing, so it wants no CSRF token, and it refuses in OAuth's words
     cross_origin: bool = False  # scripts of registered apps may call it from their own pages (C41)
-
+    shows_secret: bool = False  # its answer holds what is shown once, and kept by us as a digest at most
     scopes: tuple[str, ...] = ()  # any of them lets an API key in; empty: none may
     claimant: bool = False  # starts or recovers an account or a session: any present one lends no authority
 
@@ -177,9 +177,10 @@ class Operation:
     def takes_idempotency_key(self) -> bool:
         """Whether an answer of it may be kept for a sender who is not sure that the request arrived.
 
-        None that gives a session: whoever has the old secret must not be given the new one again.
+        None that gives a session or shows a secret: nobody is given either a second time, nor do we keep it.
         """
-        of_somebody = self.access in {Access.SIGNED_IN, Access.ADMIN} and not (self.session or self.claimant)
+        once = self.session or self.claimant or self.shows_secret
+        of_somebody = self.access in {Access.SIGNED_IN, Access.ADMIN} and not once
         return self.method in {"POST", "PATCH"} and self.reads == JSON and of_somebody
 
     @property

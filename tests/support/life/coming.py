@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+from doorward.testing.authenticator import SoftwareAuthenticator
 from tests.http.conftest import ORIGIN
 from tests.support.attack import OPERATOR
 from tests.support.life.asking import Reply
@@ -26,7 +27,6 @@ from tests.support.life.model import (
 )
 from tests.support.newcomers import OPTIONS as SIGN_UP_OPTIONS
 from tests.support.newcomers import SIGN_UP as SIGN_UP_BY_PASSKEY
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 
 class Coming(Living):

@@ -20,6 +20,7 @@ from doorward.authenticators.factor_store import find_grace
 from doorward.kernel.instant import SECOND, Instant
 from doorward.sql import Row, Statement, Work, purpose_of
 from doorward.sql.tables import message
+from doorward.testing.authenticator import SoftwareAuthenticator
 from doorward.users import identifier_key
 from tests.http.conftest import Visitor, World
 from tests.support.attack import OPERATOR
@@ -39,7 +40,6 @@ from tests.support.life.model import (
 )
 from tests.support.newcomers import join
 from tests.support.second_step import CURRENT, use_passkey
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 SESSIONS, PASSKEY = "/api/sessions", "/api/sessions/passkey"
 WRONG_PASSWORD, WRONG_CODE, WRONG_RECOVERY = "not the password of anybody", "000000", "aaaa-bbbb-cccc-dddd"

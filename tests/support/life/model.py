@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from doorward.authenticators.kinds.totp import STEP_SECONDS, code_at
 from doorward.kernel.instant import DAY, HOUR, MINUTE, SECOND, Instant
 from doorward.kernel.limits import load_limits
-from tests.support.software_authenticator import SoftwareAuthenticator
+from doorward.testing.authenticator import SoftwareAuthenticator
 
 FIGURES = load_limits()
 FRESH = 600 * SECOND

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from doorward.testing.authenticator import SoftwareAuthenticator
 from tests.http.conftest import ORIGIN
 from tests.support.factors import STEP
 from tests.support.life.asking import Reply
@@ -24,7 +25,6 @@ from tests.support.life.model import (
     Ticket,
 )
 from tests.support.second_step import ENROL
-from tests.support.software_authenticator import SoftwareAuthenticator
 
 
 class Stepping(Coming):

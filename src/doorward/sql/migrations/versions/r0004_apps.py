@@ -12,7 +12,7 @@ _SEQ = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
 
 
 def upgrade() -> None:
-    """Create the tables."""
+    """Create the tables, and find what is revoked by what it is."""
     op.create_table(
         "client",
         sa.Column("id", sa.Text, nullable=False),
@@ -28,8 +28,6 @@ def upgrade() -> None:
         sa.Column("alg", sa.Text, nullable=False),
         sa.Column("dpop", sa.BigInteger, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
-        sa.Column("updated_at", sa.BigInteger, nullable=False),
-        sa.Column("disabled_at", sa.BigInteger),
         sa.PrimaryKeyConstraint("id", name="pk_client"),
     )
     op.create_table(
@@ -179,3 +177,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_idempotency"),
     )
     op.create_index("ix_idempotency_expires_at", "idempotency", ["expires_at"])
+    op.create_index("ix_revocation_kind_id", "revocation", ["kind", "id"])

@@ -8,6 +8,8 @@ by name. What is tweaked is signed as it stands, so that a refusal is due to the
     used = ada.get(request_options, "https://id.example.org", uv=False)
 """
 
+import base64
+import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -17,15 +19,15 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from fido2 import cbor
-from fido2.cose import CoseKey
-from fido2.utils import sha256, websafe_decode, websafe_encode
+
+from doorward.testing import cbor
 
 Json: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 ES256, EDDSA, RS256 = -7, -8, -257
 ES512, PS256 = -36, -37  # never offered: for tests of that
+_CURVES = {"secp256r1": 1, "secp521r1": 3}  # RFC 9053 §7.1
 UP, UV, BE, BS, AT, ED = 0x01, 0x04, 0x08, 0x10, 0x40, 0x80
 
 
@@ -103,7 +105,7 @@ class Resident:
     @property
     def public_key(self) -> bytes:
         """COSE_Key (RFC 9052 §7)."""
-        return cbor.encode(CoseKey.for_alg(self.alg).from_cryptography_key(self.key.public_key()))
+        return cbor.encode({3: self.alg, **_members(self.key)})
 
 
 @dataclass(slots=True)
@@ -131,7 +133,7 @@ class SoftwareAuthenticator:
         """
         rp_id, selection = options["rp"]["id"], options.get("authenticatorSelection", {})
         _check_domain(page, rp_id)
-        excluded = {websafe_decode(one["id"]) for one in options.get("excludeCredentials", ())}
+        excluded = {_decode(one["id"]) for one in options.get("excludeCredentials", ())}
         if any(one.id in excluded and one.rp_id == rp_id for one in self.residents):
             raise InvalidStateError
         offered = [one["alg"] for one in options["pubKeyCredParams"] if one["alg"] in self.algorithms]
@@ -143,7 +145,7 @@ class SoftwareAuthenticator:
         made = Resident(
             id=tweaks.get("credential_id", secrets.token_bytes(32)),
             rp_id=rp_id,
-            user_handle=websafe_decode(user["id"]),
+            user_handle=_decode(user["id"]),
             user_name=user["name"],
             alg=alg,
             key=tweaks["key"] if "key" in tweaks else new_key(alg),
@@ -175,7 +177,7 @@ class SoftwareAuthenticator:
         """
         rp_id = options["rpId"]
         _check_domain(page, rp_id)
-        allowed = [websafe_decode(one["id"]) for one in options.get("allowCredentials", ())]
+        allowed = [_decode(one["id"]) for one in options.get("allowCredentials", ())]
         fitting = [one for one in self.residents if one.rp_id == rp_id and (not allowed or one.id in allowed)]
         if not fitting:
             raise NotAllowedError
@@ -185,7 +187,7 @@ class SoftwareAuthenticator:
         data = self._authenticator_data(used, tweaks, up=True, uv=uv)
         client_data = _client_data("webauthn.get", options, page, tweaks)
         key = new_key(used.alg) if tweaks.get("wrong_key") else used.key
-        signature = tweaks["signature"] if "signature" in tweaks else sign(key, used.alg, data + sha256(client_data))
+        signature = tweaks["signature"] if "signature" in tweaks else sign(key, used.alg, data + _sha256(client_data))
         handle = tweaks.get("user_handle", used.user_handle)
         return _credential(
             used,
@@ -215,7 +217,7 @@ class SoftwareAuthenticator:
             ED: "extensions" in tweaks,
         }
         flags = sum(bit for bit, holds in said.items() if holds)
-        header = sha256(tweaks.get("rp_id", one.rp_id).encode()) + bytes([flags])
+        header = _sha256(tweaks.get("rp_id", one.rp_id).encode()) + bytes([flags])
         count = tweaks.get("sign_count", one.sign_count).to_bytes(4, "big")
         return header + count + attested + tweaks.get("extensions", b"") + tweaks.get("left_over", b"")
 
@@ -246,6 +248,24 @@ def sign(key: Key, alg: int, message: bytes) -> bytes:
             return key.sign(message, padding.PKCS1v15(), hashes.SHA256())
 
 
+def _members(key: Key) -> dict[int, int | bytes]:
+    """Of a COSE_Key: type, curve and numbers (RFC 9053 §7, RFC 8230 §4)."""
+    match key.public_key():
+        case ec.EllipticCurvePublicKey() as public:
+            at, size = public.public_numbers(), (public.curve.key_size + 7) // 8
+            curve = _CURVES[public.curve.name]
+            return {1: 2, -1: curve, -2: at.x.to_bytes(size, "big"), -3: at.y.to_bytes(size, "big")}
+        case ed25519.Ed25519PublicKey() as public:
+            return {1: 1, -1: 6, -2: public.public_bytes_raw()}
+        case rsa.RSAPublicKey() as public:
+            of = public.public_numbers()
+            return {1: 3, -1: _whole(of.n), -2: _whole(of.e)}
+
+
+def _whole(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
 def _check_domain(page: str, rp_id: str) -> None:
     parts = urlsplit(page)
     host = parts.hostname or ""
@@ -269,12 +289,24 @@ def _client_data(kind: str, options: Json, page: str, tweaks: Tweaks) -> bytes:
 
 
 def _credential(one: Resident, tweaks: Tweaks, response: Json) -> dict[str, Any]:
-    written = {name: websafe_encode(v) if isinstance(v, bytes) else v for name, v in response.items()}
+    written = {name: _encode(v) if isinstance(v, bytes) else v for name, v in response.items()}
     return {
-        "id": tweaks.get("id", websafe_encode(one.id)),
-        "rawId": tweaks.get("raw_id", websafe_encode(one.id)),
+        "id": tweaks.get("id", _encode(one.id)),
+        "rawId": tweaks.get("raw_id", _encode(one.id)),
         "type": tweaks.get("credential_type", "public-key"),
         "authenticatorAttachment": "platform",
         "clientExtensionResults": {},
         "response": written,
     }
+
+
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
