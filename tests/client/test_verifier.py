@@ -349,17 +349,18 @@ def test_weak_private_and_misused_keys_are_passed_over() -> None:
 # The cache -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_token_is_remembered_and_the_longest_unused_leaves_first(
+def test_a_token_is_remembered_while_it_is_used_and_no_more_are_than_there_is_room_for(
     guard: Asked, doorward_issuer: Issuer, app: Client, ada: User
 ) -> None:
-    guard.core.tokens.size = 3
-    made = [doorward_issuer.access_token(ada, app) for _ in range(4)]
-    kept = [guard.verify(token) for token in made[:3]]
-    assert guard.verify(made[0]) is kept[0]
-    guard.verify(made[3])
-    assert len(guard.core.tokens) == 3
-    assert guard.verify(made[0]) is kept[0]
-    assert guard.verify(made[1]) is not kept[1]
+    guard.core.tokens.size = 8
+    used, unused = (doorward_issuer.access_token(ada, app) for _ in range(2))
+    kept, first = guard.verify(used), guard.verify(unused)
+    assert guard.verify(unused) is first
+    for _ in range(20):
+        guard.verify(doorward_issuer.access_token(ada, app))
+        assert guard.verify(used) is kept
+        assert len(guard.core.tokens) <= 8
+    assert guard.verify(unused) is not first
 
 
 def test_refused_tokens_are_not_kept(guard: Asked, doorward_issuer: Issuer, claims: dict[str, Any]) -> None:
@@ -374,7 +375,8 @@ def test_refused_tokens_are_not_kept(guard: Asked, doorward_issuer: Issuer, clai
      {"issuer": "https://id.example?x"}, {"issuer": "ftp://127.0.0.1"}, {"issuer": ""}, {"client_id": ""},
      {"client_secret": None}, {"app_url": "http://app.example"}, {"app_url": "https://app.example/path"},
      {"require_dpop": True, "app_url": None}, {"revocation": "introspect"}, {"revocation": "Feed"},
-     {"revocation": "none"}, {"revocation": ""}, {"app_url": "https://App.example"},
+     {"private_key": "key.pem"}, {"private_key": "key.pem", "client_secret": None}, {"revocation": "none"},
+     {"revocation": ""}, {"app_url": "https://App.example"},
      {"app_url": "https://app.example:443"}, {"app_url": "http://localhost:80"}, {"app_url": "https://app.example:"},
      {"app_url": "https://app.example:70000"}, {"app_url": "https://bücher.example"}, {"prefix": ""}, {"prefix": "/"},
      {"prefix": "auth"}, {"prefix": "/auth/"}, {"prefix": "//auth"}, {"prefix": "/a b"}, {"prefix": "/auth?"},

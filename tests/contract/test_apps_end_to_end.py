@@ -16,7 +16,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 from joserfc import jwt
-from joserfc.jwk import KeySet
+from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from doorward.cli import main
 from tests.support.client_apps import listening, serving
@@ -113,6 +113,42 @@ def notes(site: Site, framework: str) -> Iterator[Notes]:
         }
         with serving(framework, listener, given):
             yield app
+
+
+KEYS: dict[str, Callable[[], ECKey | OKPKey | RSAKey]] = {
+    "ES256": lambda: ECKey.generate_key("P-256", private=True),
+    "EdDSA": lambda: OKPKey.generate_key("Ed25519", private=True),
+    "RS256": lambda: RSAKey.generate_key(2048, private=True),
+}
+
+
+@pytest.mark.parametrize("form", ["pem", "jwk"])
+@pytest.mark.parametrize("alg", KEYS)
+@pytest.mark.asvs("10.4.16")
+def test_an_app_may_prove_who_it_is_with_a_key_of_its_own(
+    site: Site, person: Person, tmp_path: Path, alg: str, form: str
+) -> None:
+    key, private, public = KEYS[alg](), tmp_path / "key", tmp_path / "jwks.json"
+    public.write_text(json.dumps({"keys": [{**key.as_dict(private=False), "kid": "mine"}]}))
+    private.write_bytes(
+        key.as_pem(private=True) if form == "pem" else json.dumps({**key.as_dict(private=True), "kid": "mine"}).encode()
+    )
+    with listening() as (listener, url):
+        callback = f"{url}/auth/callback"
+        made = site.json("client", "add", "Keyed", "--type", "web", "--redirect-uri", callback, "--jwks", str(public))
+        assert made["client_secret"] is None
+        given = {
+            "issuer": site.url,
+            "client_id": made["client_id"],
+            "private_key": private,
+            "revocation": "introspection",
+            "app_url": url,
+        }
+        with serving("flask", listener, given):
+            person.open(f"{url}/me")
+            assert person.fill_in("ada").json()["name"] == "Ada"
+            person.http.delete(f"{site.url}/api/sessions/current", headers=csrf_of(site, person))
+            wait_until(lambda: person.program(f"{url}/me").status_code == 401)
 
 
 def path_of(answer: httpx.Response) -> str:

@@ -80,6 +80,15 @@ def test_every_dependency_is_written_down_with_its_purpose() -> None:
     assert sorted(rows) == sorted(_asked_for() | tools.keys())
 
 
+@pytest.mark.asvs("15.2.4")
+def test_nobody_is_told_to_install_us_by_a_name_that_is_anybodys_on_an_index() -> None:
+    by_name = re.compile(r"pip install\b[^\n]*[ '\"]doorward[-\[' \"]")
+    told = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("clients/*/*.md")]
+    told += [path for top in ("src", "clients") for path in (ROOT / top).rglob("*") if path.suffix in {".py", ".tmpl"}]
+    assert len(told) > 100
+    assert [path for path in told if by_name.search(path.read_text())] == []
+
+
 def test_news_fragments_are_named_for_what_they_are() -> None:
     fragments = [path.name for path in (ROOT / "docs/changelog.d").iterdir() if path.name != "README.md"]
     named = re.compile(r"[a-z0-9-]+\.(added|changed|fixed|removed|security)\.md")

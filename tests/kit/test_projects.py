@@ -260,7 +260,7 @@ def test_where_the_server_is_not_installed_the_fixture_says_what_to_install(tmp_
     files = {"test_app.py": "def test_it(doorward_server):\n    pass\n"}
     done = run_tests(tmp_path, files, with_server=False)
     assert done.returncode == 1
-    assert "pip install 'doorward[testing]'" in done.stdout
+    assert "pip install '/path/to/doorward[testing]'" in done.stdout
     assert "Traceback" not in done.stdout
 
 

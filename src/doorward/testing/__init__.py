@@ -1,6 +1,6 @@
 """For the tests of those who build on Doorward: the server itself, and small real classes for who is around it.
 
-Nothing here records calls or pretends. `pip install 'doorward[testing]'`; docs/testing-your-app.md tells how.
+Nothing here records calls or pretends. It needs the extra `testing`; docs/testing-your-app.md tells how.
 """
 
 from doorward.testing.authenticator import SoftwareAuthenticator

@@ -17,9 +17,9 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
 from doorward_client.clock import Clock
+from doorward_client.credentials import Credentials
 from doorward_client.errors import ForgedRequest, InvalidToken, NotSignedIn, SignInFailed, Unavailable
-from doorward_client.flows import Answer, Call, Exclusive, Flow, done
-from doorward_client.introspection import basic
+from doorward_client.flows import Answer, Exclusive, Flow, done
 from doorward_client.principal import Principal
 from doorward_client.provider import Provider, json_of
 from doorward_client.request import WEBSOCKET, Reply, Request
@@ -57,6 +57,7 @@ class Browser:
     """Sessions of browsers, and the three routes that begin, complete and end them."""
 
     settings: Settings
+    credentials: Credentials
     provider: Provider
     tokens: Tokens
     store: SessionStore
@@ -65,10 +66,10 @@ class Browser:
 
     def __post_init__(self) -> None:
         """Derive what depends on the settings. Raises ValueError when the app cannot sign anybody in."""
-        if self.settings.app_url is None or not self.settings.client_secret:
-            raise ValueError("app_url and client_secret: signing in with a browser needs both")
+        if self.settings.app_url is None or not self.settings.confidential:
+            raise ValueError("app_url, and client_secret or private_key: signing in with a browser needs both")
         self.sessions = Sessions(self.store)
-        self._key = derive(self.settings.client_secret, "sign-in")
+        self._key = derive(self.credentials.secret, "sign-in")
         prefix = "__Host-" if self.settings.secure else ""  # browsers take the prefix over TLS alone
         self._cookie = f"{prefix}doorward-session"
         self._begun = f"{prefix}doorward-sign-in-"
@@ -281,7 +282,7 @@ class Browser:
         try:
             metadata = yield from self.provider.metadata()
             form = {"token": session.refresh_token or session.access_token}
-            yield Call("POST", metadata.revocation_endpoint, form, basic(self.settings))
+            yield self.credentials.post(metadata.revocation_endpoint, form)
         except Unavailable:
             pass  # nobody holds the tokens any more; they end by themselves
         return _redirect(self.settings.after_sign_out, gone)
@@ -324,7 +325,7 @@ class Browser:
     def _token(self, form: dict[str, str]) -> Flow[dict[str, Any]]:
         """What the token endpoint answers. Raises SignInFailed when it refuses the grant, else Unavailable."""
         metadata = yield from self.provider.metadata()
-        answer: Answer = yield Call("POST", metadata.token_endpoint, form, basic(self.settings))
+        answer: Answer = yield self.credentials.post(metadata.token_endpoint, form)
         said = json_of(answer)
         if answer.status == HTTPStatus.BAD_REQUEST and said.get("error") == "invalid_grant":  # RFC 6749 §5.2
             raise SignInFailed("the issuer takes the grant no more")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from doorward_client.api_keys import PREFIX, is_api_key
 from doorward_client.browser import Browser
 from doorward_client.clock import Clock
+from doorward_client.credentials import Credentials
 from doorward_client.dpop import Proofs, ProofsInMemory, SeenProofs
 from doorward_client.errors import (
     InsufficientAuthentication,
@@ -52,6 +53,7 @@ class Core:
     ) -> "Core":
         """Put the parts together. Without a store nobody signs in with a browser here."""
         provider, revocations = Provider(settings.issuer, clock), Revocations(clock)
+        credentials = Credentials.of(settings, clock)
         follows = settings.revocation == "feed"
         tokens = Tokens(settings.issuer, settings.audience, provider, revocations, clock, feed=follows)
         return cls(
@@ -60,9 +62,9 @@ class Core:
             provider=provider,
             revocations=revocations,
             tokens=tokens,
-            introspection=Introspection(settings, provider, clock),
+            introspection=Introspection(credentials, provider, clock),
             proofs=Proofs(clock, proofs or ProofsInMemory()),
-            browser=None if store is None else Browser(settings, provider, tokens, store, clock),
+            browser=None if store is None else Browser(settings, credentials, provider, tokens, store, clock),
         )
 
     # Who is it? ------------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ class Doorward:
             principal = None if token is None else quick(token)
             if principal is None:
                 return await self._identify(connection, requirement)
-            return allow(principal, requirement)
+            return principal if requirement is LOGIN else allow(principal, requirement)
 
         return required
 

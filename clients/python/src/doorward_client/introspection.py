@@ -1,18 +1,16 @@
 """Asking the issuer about one token (RFC 7662): while the feed is stale, and for API keys."""
 
-import base64
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote_plus
 
 from doorward_client.clock import Clock
-from doorward_client.errors import InvalidToken, Unavailable
-from doorward_client.flows import Call, Flow
+from doorward_client.credentials import Credentials
+from doorward_client.errors import InvalidToken
+from doorward_client.flows import Flow
 from doorward_client.provider import Provider, read_json
-from doorward_client.settings import Settings
 
 KEPT_SECONDS = 2.0
 
@@ -21,7 +19,7 @@ KEPT_SECONDS = 2.0
 class Introspection:
     """Asks about a token at most once in two seconds."""
 
-    settings: Settings
+    credentials: Credentials
     provider: Provider
     clock: Clock
     size: int = 10_000
@@ -34,9 +32,7 @@ class Introspection:
         until, said = self._kept.get(digest, (0.0, {}))
         if asked_at >= until:
             metadata = yield from self.provider.metadata()
-            said = yield from read_json(
-                Call("POST", metadata.introspection_endpoint, {"token": token}, basic(self.settings))
-            )
+            said = yield from read_json(self.credentials.post(metadata.introspection_endpoint, {"token": token}))
             # Counted from the question: by the time of the answer it may be out of date already.
             self._keep(digest, (asked_at + KEPT_SECONDS, said))
         if said.get("active") is not True:
@@ -51,11 +47,3 @@ class Introspection:
         self._kept[digest] = entry
         while len(self._kept) > self.size:
             self._kept.popitem(last=False)
-
-
-def basic(settings: Settings) -> Mapping[str, str]:
-    """How the app shows who it is (RFC 6749 §2.3.1). Raises Unavailable when it has no secret to show."""
-    if not settings.client_secret:
-        raise Unavailable("this app has no client secret")
-    pair = f"{quote_plus(settings.client_id)}:{quote_plus(settings.client_secret)}"
-    return {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}

@@ -5,10 +5,17 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
+
+from joserfc import jws
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from doorward_client.strict_json import read_object
 
+Key: TypeAlias = ECKey | OKPKey | RSAKey
+_ALGORITHMS = jws.JWSRegistry(algorithms=["ES256", "Ed25519", "RS256"])
+# RFC 9864 gives Ed25519 a name of its own; tokens say EdDSA still, as most libraries know only that.
+_IMPLEMENTED = {"ES256": "ES256", "EdDSA": "Ed25519", "RS256": "RS256"}
 MAX_LENGTH = 8192
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
@@ -31,6 +38,16 @@ def take_apart(token: str) -> Parts:
     return Parts(
         read_object(decode(header)), decode(payload), decode(signature), token.rpartition(".")[0].encode("ascii")
     )
+
+
+def sign(alg: str, content: bytes, key: Key) -> bytes:
+    """The signature of these bytes. Raises KeyError for an algorithm that we do not use, as `verify` does."""
+    return _ALGORITHMS.get_alg(_IMPLEMENTED[alg]).sign(content, key)
+
+
+def verify(alg: str, content: bytes, signature: bytes, key: Key) -> bool:
+    """Whether a signature is this key's for these bytes."""
+    return bool(_ALGORITHMS.get_alg(_IMPLEMENTED[alg]).verify(content, signature, key))
 
 
 def decode(text: str) -> bytes:

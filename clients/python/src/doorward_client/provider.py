@@ -6,14 +6,13 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from doorward_client.clock import Clock
 from doorward_client.errors import Unavailable
 from doorward_client.flows import Answer, Call, Exclusive, Flow
-from doorward_client.jws import decode
+from doorward_client.jws import decode, verify
 from doorward_client.strict_json import read_object
 
 MAX_ANSWER_BYTES = 1 << 20
@@ -21,9 +20,6 @@ RETRY_SECONDS = 5.0  # strangers' key ids make us ask no more often
 USUAL_AGE_SECONDS = 600.0
 GREATEST_AGE_SECONDS = 3600.0  # while the issuer does not answer
 MIN_RSA_BITS = 2048
-_ALGORITHMS = jws.JWSRegistry(algorithms=["ES256", "Ed25519", "RS256"])
-# RFC 9864 gives Ed25519 a name of its own; tokens say EdDSA still, as most libraries know only that.
-_IMPLEMENTED = {"ES256": "ES256", "EdDSA": "Ed25519", "RS256": "RS256"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +55,7 @@ class VerificationKey:
 
     def verifies(self, signed: bytes, signature: bytes) -> bool:
         """Whether `signature` is this key's for these bytes."""
-        return bool(_ALGORITHMS.get_alg(_IMPLEMENTED[self.alg]).verify(signed, signature, self.jwk))
+        return verify(self.alg, signed, signature, self.jwk)
 
 
 @dataclass(frozen=True, slots=True)

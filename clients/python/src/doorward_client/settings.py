@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ ENVIRONMENT = {
     "issuer": "DOORWARD_ISSUER",
     "client_id": "DOORWARD_CLIENT_ID",
     "client_secret": "DOORWARD_CLIENT_SECRET",
+    "private_key": "DOORWARD_PRIVATE_KEY",
     "audience": "DOORWARD_AUDIENCE",
     "app_url": "DOORWARD_APP_URL",
 }
@@ -29,6 +31,7 @@ class Settings:
     port under which browsers reach the app; needed to sign in, and for DPoP, as no header of a request is believed.
     `revocation`: how a revoked token is noticed; "expiry" means not at all, for an app that has no secret, and lets a
     revoked token live on until it expires, up to ten minutes. `require_dpop`: take no token that is not bound to a key.
+    `private_key`: a file with a JWK or PEM, in place of `client_secret`; the feed is read with a secret alone.
     """
 
     issuer: str
@@ -41,6 +44,7 @@ class Settings:
     require_dpop: bool = False
     prefix: str = "/auth"
     after_sign_out: str = "/"
+    private_key: Path | str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be safe. Raises ValueError, naming the setting."""
@@ -52,8 +56,10 @@ class Settings:
         self._check_addresses()
         if self.revocation not in get_args(Revocation):  # from a file, perhaps, that no type checker has seen
             raise ValueError(f"revocation: {self.revocation!r} is none of {', '.join(get_args(Revocation))}")
-        if self.revocation != "expiry" and not self.client_secret:
-            raise ValueError(f"client_secret: revocation={self.revocation!r} needs one")
+        if self.private_key is not None and (self.client_secret or self.revocation == "feed"):
+            raise ValueError("private_key: in place of client_secret, and with revocation='introspection'")
+        if self.revocation != "expiry" and not self.confidential:
+            raise ValueError(f"client_secret: revocation={self.revocation!r} needs one, or a private_key")
         if self.require_dpop and self.app_url is None:
             raise ValueError("app_url: require_dpop needs it")
         if not self.audience:
@@ -81,6 +87,11 @@ class Settings:
             if name not in found:
                 raise ValueError(f"{name}: give it, or set {ENVIRONMENT[name]}")
         return cls(**found)
+
+    @property
+    def confidential(self) -> bool:
+        """Whether the app can prove who it is."""
+        return bool(self.client_secret or self.private_key)
 
     @property
     def secure(self) -> bool:

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 
+from doorward_client.credentials import basic
 from doorward_client.errors import Refused, Unavailable
 from doorward_client.flows import Answer, Call, Exclusive, Flow, Step, T
 from doorward_client.guard import BaseGuard
-from doorward_client.introspection import basic
 from doorward_client.principal import LOGIN, Principal, Requirement
 from doorward_client.provider import MAX_ANSWER_BYTES
 from doorward_client.request import Reply, Request

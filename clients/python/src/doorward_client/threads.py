@@ -10,11 +10,11 @@ from typing import Any, Self
 import httpx
 
 from doorward_client.clock import Clock
+from doorward_client.credentials import basic
 from doorward_client.dpop import SeenProofs
 from doorward_client.errors import Refused, Unavailable
 from doorward_client.flows import Answer, Call, Exclusive, Flow, Step, T
 from doorward_client.guard import BaseGuard
-from doorward_client.introspection import basic
 from doorward_client.principal import LOGIN, Principal, Requirement
 from doorward_client.provider import MAX_ANSWER_BYTES
 from doorward_client.request import Reply, Request

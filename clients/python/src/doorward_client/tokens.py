@@ -2,9 +2,7 @@
 
 import hashlib
 import hmac
-from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +35,8 @@ class Seen:
 class Tokens:
     """Verifies access tokens of one issuer for one audience; remembers those that were right until they expire.
 
-    They are remembered as they are: among everything else that a request takes, a hash of them would cost more than the
-    whole check.
+    They are remembered as they are, in two dicts, the older of which goes when the newer is full. Among everything else
+    that a request takes, to hash each token and to move it to the end of a queue would cost more than the whole check.
     """
 
     issuer: str
@@ -48,15 +46,16 @@ class Tokens:
     clock: Clock
     feed: bool = True
     size: int = 10_000
-    _seen: OrderedDict[bytes, Seen] = field(default_factory=OrderedDict, init=False)
+    _lately: tuple[dict[bytes, Seen], dict[bytes, Seen]] = field(default_factory=lambda: ({}, {}), init=False)
 
     def __post_init__(self) -> None:
         """Remember nothing that a withdrawn key has signed."""
-        self.provider.on_key_dropped = self._seen.clear
+        self.provider.on_key_dropped = self._forget
 
     def __len__(self) -> int:
         """How many tokens are remembered."""
-        return len(self._seen)
+        newer, older = self._lately
+        return len(newer.keys() | older.keys())
 
     def seen(self, token: str) -> Seen | None:
         """A token met before, if it can be told at once that it still counts.
@@ -68,16 +67,13 @@ class Tokens:
 
     def seen_bytes(self, token: bytes) -> Seen | None:
         """The same for a token as it stands in a header."""
-        entry = self._seen.get(token)
+        entry = self._lately[0].get(token) or self._again(token)
         if entry is None:
             return None
         if self.clock.now() >= entry.exp:
-            self._seen.pop(token, None)
+            for kept in self._lately:
+                kept.pop(token, None)
             raise InvalidToken("the token has expired")
-        try:  # noqa: SIM105  suppress() takes as long as the rest
-            self._seen.move_to_end(token)
-        except KeyError:  # another thread has just dropped it
-            pass
         if self.feed:
             revocations = self.revocations
             if self.clock.monotonic() >= revocations.fresh_until:
@@ -88,14 +84,12 @@ class Tokens:
 
     def verify(self, token: str) -> Flow[Seen]:
         """Check everything but whether it was revoked. Raises InvalidToken and Unavailable."""
+        newer = self._lately[0]  # taken before the key is, so that whoever forgets it meanwhile forgets this token, too
         parts = yield from self.signed(token, "at+jwt")
         entry = _entry(_claims(parts))
         claims = entry.principal.claims
         self._check_claims(claims, self.audience)
-        self._seen[token.encode()] = entry
-        if len(self._seen) > self.size:
-            with suppress(KeyError):
-                self._seen.popitem(last=False)
+        self._keep(newer, token.encode(), entry)
         return entry
 
     def check_revoked(self, entry: Seen) -> None:
@@ -104,7 +98,7 @@ class Tokens:
 
     def known(self, token: str) -> Seen | None:
         """A token met before, whatever has become of it since."""
-        return self._seen.get(token.encode())
+        return self._lately[0].get(token.encode()) or self._again(token.encode())
 
     def id_token(self, token: str, client_id: str, nonce: str, access_token: str) -> Flow[Mapping[str, Any]]:
         """The claims of the ID token that answers this very sign-in. Raises InvalidToken and Unavailable."""
@@ -151,6 +145,22 @@ class Tokens:
             raise InvalidToken("the token has expired")
         if now < max(_seconds(claims, "nbf", "iat"), _seconds(claims, "iat")) - SKEW_SECONDS:
             raise InvalidToken("the token is not valid yet")
+
+    def _again(self, token: bytes) -> Seen | None:
+        """One of the older tokens: as it is used, it is one of the newer again."""
+        newer, older = self._lately
+        entry = older.get(token)
+        if entry is not None:
+            self._keep(newer, token, entry)
+        return entry
+
+    def _keep(self, newer: dict[bytes, Seen], token: bytes, entry: Seen) -> None:
+        newer[token] = entry
+        if len(newer) * 2 >= self.size and newer is self._lately[0]:
+            self._lately = ({}, newer)
+
+    def _forget(self) -> None:
+        self._lately = ({}, {})
 
     def _recheck(self, entry: Seen) -> None:
         version = self.revocations.version  # read first: what ends meanwhile is looked at next time

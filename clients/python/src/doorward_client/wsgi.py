@@ -29,7 +29,7 @@ KEY = "doorward"
 
 def store_of(sessions: Sessions, settings: Settings) -> SessionStore | None:
     """The store that an app means: its own, a file, or memory; none where nobody can sign in with a browser."""
-    if sessions is False or settings.app_url is None or not settings.client_secret:
+    if sessions is False or settings.app_url is None or not settings.confidential:
         return None
     if sessions is None:
         return SessionsInMemory()

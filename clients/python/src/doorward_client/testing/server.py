@@ -11,7 +11,7 @@ from typing import Any
 GROUP, NAME = "doorward_client.testing", "server"
 MISSING = (
     "The fixture doorward_server runs Doorward itself, and it is not installed here. Run: "
-    "pip install 'doorward[testing]' (doorward_issuer needs nothing but this library)."
+    "pip install '/path/to/doorward[testing]', from a clone (doorward_issuer needs nothing but this library)."
 )
 
 
