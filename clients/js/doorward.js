@@ -388,10 +388,11 @@ function byCookie(issuer) {
     state.become(user ? { ...user, acr: `aal${aal}`, amr, auth_time } : null);
   }
 
-  async function signIn({ returnTo, acrValues, maxAge } = {}) {
+  async function signIn({ returnTo, acrValues, maxAge, prompt } = {}) {
     const { pathname, search, hash } = new URL(ownAddress(returnTo));
     await state.first();
-    const page = state.user && (acrValues || maxAge !== undefined) ? "confirm" : "sign-in";
+    const again = state.user && (acrValues || maxAge !== undefined);
+    const page = again ? "confirm" : prompt === "create" ? "sign-up" : "sign-in";
     location.assign(`/${page}?next=${encodeURIComponent(pathname + search + hash)}`);
     return NEVER;
   }

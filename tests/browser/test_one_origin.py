@@ -75,6 +75,18 @@ def test_what_changes_something_proves_that_the_page_sent_it(page: Page, site: O
     assert seen["csrf"], "the app's own server may ask Doorward about it"
 
 
+def test_who_is_new_here_signs_up_and_comes_back(page: Page, site: OneOrigin) -> None:
+    page.goto("/app/?page=2")
+    asked(page, "void door.signIn({ prompt: 'create' });")
+    expect(page).to_have_url(re.compile("/sign-up"))
+    page.fill("[name=uid]", "cyd")
+    page.fill("[name=name]", "Cyd")
+    page.fill("[name=password]", PASSWORD)
+    page.click(SUBMIT)
+    says(page, "Hello, Cyd")
+    assert page.url == f"{site.url}/app/?page=2"
+
+
 def test_another_session_by_now_has_another_token(page: Page) -> None:
     sign_in(page)
     other = page.context.new_page()
