@@ -15,8 +15,10 @@ help: ## This list
 serve: setup ## Start Doorward on http://localhost:8000 (ARGS="--port 8001" and so on)
 	@exec $(BIN)/doorward serve $(ARGS)
 
-demo: setup ## The same with the fitness example: its custom fields and a leaderboard
-	@exec $(BIN)/doorward serve --config examples/fitness/doorward.toml --data build/demo $(ARGS)
+demo: ## Start the fitness example: Doorward, a Flask API and a front end, on three origins (ARGS="--port 8100")
+	@scripts/setup runtime
+	@scripts/setup demo
+	@PYTHONPATH=examples/fitness exec $(BIN)/python -m fitness.demo $(ARGS)
 
 setup: ## Build .venv from the hash-locked list
 	@scripts/setup runtime

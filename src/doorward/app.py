@@ -166,6 +166,7 @@ from doorward.web.openapi import describe_api
 from doorward.web.origins import Site
 from doorward.web.pages import Pages
 from doorward.web.routing import JSON, Operation
+from doorward.web.script import SCRIPT, load_script, script_lane
 from doorward.web.seldom import Seldom
 from doorward.web.system import LIVE, SystemRoutes, fixed_lane, static_lanes
 
@@ -713,6 +714,7 @@ def front(services: Services) -> Front:
     lanes: dict[str, Lane] = {
         **static_lanes(pages.static_files()),
         "/livez": fixed_lane(JSON, LIVE),
+        SCRIPT: script_lane(load_script()),
         CURRENT: CurrentSessionLane(services.sessions, gate.cookies.session),
     }
     return Front(gate, rooms, lanes, services.apps.clients.knows_origin)
@@ -750,6 +752,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
                 by_email,
                 settings.signup.invitation_only,
                 services.factors.party.takes_passkeys,
+                settings.signup.confirm_password,
             ).operations(),
             *PasskeySignUpRoutes(
                 gate,

@@ -26,7 +26,12 @@ def _names(lock: Path) -> set[str]:
 
 
 def _asked_for() -> set[str]:
-    return _named(PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"].values())
+    return _named(PROJECT["project"]["dependencies"], *map(_own, PROJECT["dependency-groups"].values()))
+
+
+def _own(group: list[str | dict[str, str]]) -> list[str]:
+    """What a group names itself, without the groups that it includes."""
+    return [requirement for requirement in group if isinstance(requirement, str)]
 
 
 def _named(*groups: list[str]) -> set[str]:

@@ -125,6 +125,17 @@ async def test_prompt_none_shows_no_page(world: World) -> None:
         assert back(await ada.get(app.url(VERIFIER, prompt=mixed)))["error"] == "invalid_request"
 
 
+async def test_prompt_create_begins_at_the_sign_up_page_and_goes_on_to_the_app(world: World) -> None:
+    """OpenID Connect: Initiating User Registration 1.0 §4. Whoever is signed in has an account already."""
+    app, eve = await register(world), world.visitor()
+    target = next_of(await eve.get(app.url(VERIFIER, prompt="create")), "/sign-up")
+    await eve.sign_up("eve")
+    assert back(await eve.get(target))["code"]
+    assert back(await eve.get(app.url(VERIFIER, prompt="create")))["code"]
+    assert back(await world.visitor().get(app.url(VERIFIER, prompt="none create")))["error"] == "invalid_request"
+    assert "create" in (await eve.get("/.well-known/openid-configuration")).json()["prompt_values_supported"]
+
+
 @pytest.mark.parametrize("asked", [{"prompt": "login"}, {"max_age": "0"}, {"max_age": "60"}])
 async def test_a_fresh_proof_is_asked_for_once_and_the_request_goes_on(world: World, asked: dict[str, str]) -> None:
     app, ada = await register(world), await member(world)
@@ -508,6 +519,8 @@ async def test_scripts_of_registered_pages_may_call_and_no_others(world: World) 
             for one in (preflight, answer):
                 assert one.headers.get("access-control-allow-origin") == (origin if known else None), (path, origin)
                 assert "access-control-allow-credentials" not in one.headers
+                shown = one.headers.get("access-control-expose-headers")
+                assert shown == ("WWW-Authenticate, DPoP-Nonce, Date" if known else None)
                 assert one.headers["vary"] == "Origin"
     for path in ("/oauth/authorize", "/oauth/introspect", "/oauth/revocations", "/api/users/me", "/sign-in"):
         for method in ("OPTIONS", "GET"):

@@ -20,6 +20,7 @@ from doorward.authenticators.qr import qr_svg
 from doorward.kernel.instant import DAY, MINUTE, SECOND
 from doorward.recovery.not_me import Happened
 from doorward.signin.cool_off import Wait
+from doorward.signup.passwords import confirmation_field
 from doorward.testing import MovableClock
 from doorward.users.directory import Column, Member, Page
 from doorward.web.forms import FormField
@@ -289,6 +290,10 @@ PAGES: Mapping[str, tuple[str, str, bool, Mapping[str, Any]]] = {
         "errors": [("uid", "The username needs at least 2 characters"),
                    ("password", "The password needs at least 15 characters")], "next": "/account", "challenge": None,
         "passkeys": True}),
+    "sign-up-twice": ("sign_up.html", "/sign-up", False, {
+        "fields": [UID, NAME, NEW_PASSWORD, replace(confirmation_field(), error="The two passwords are not the same")],
+        "errors": [("password_confirmation", "The two passwords are not the same")], "next": "/account",
+        "challenge": None, "passkeys": False}),
     "sign-up-passkey": ("sign_up_passkey.html", "/sign-up/passkey", False, {
         "fields": [UID, NAME, EMAIL], "next": "/account", "challenge": CHALLENGE}),
     "sign-up-create": ("sign_up_create.html", "/sign-up/passkey/create", False, {"name": LONG_ADDRESS}),

@@ -89,6 +89,25 @@ def running(
         process.stderr.close()
 
 
+def operate(*arguments: str, typed: str | None = None) -> str:
+    """Run `doorward` with these arguments, in a process of its own; what it said.
+
+    Where a browser is open there is an event loop already, and the command has one of its own.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "doorward.cli", *arguments],
+        cwd=ROOT,
+        env={**USUAL, **os.environ},
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=READY_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def refused(module: str, *arguments: str) -> tuple[int, str]:
     """Run what does not start; its exit status and what it said."""
     done = subprocess.run(

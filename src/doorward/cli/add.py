@@ -1,5 +1,6 @@
 """doorward add."""
 
+import html
 import json
 import shlex
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from doorward import app
 from doorward.cli.common import open_place, places, with_services
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.oidc import Client
+from doorward.web.script import SCRIPT, load_script
 
 PORT: Final = 5001
 DEFAULT_URL: Final = f"http://127.0.0.1:{PORT}"  # another host than localhost: cookies do not tell ports apart
@@ -28,7 +30,7 @@ class _Framework:
     """What differs between the examples beside their files."""
 
     name: str
-    extra: str
+    extra: str  # of the library; empty: nothing has to be installed, for there is no program
     start: str
     packages: str = ""
 
@@ -37,11 +39,17 @@ class _Framework:
         library = _LIBRARY if _LIBRARY.is_dir() else "/path/to/doorward/clients/python"
         return shlex.quote(f"{library}[{','.join([self.extra, *more])}]") + self.packages
 
+    @property
+    def is_static(self) -> bool:
+        """Whether it is files alone, which keep no secret."""
+        return not self.extra
+
 
 _FRAMEWORKS: Final[Mapping[str, _Framework]] = {
     "flask": _Framework("Flask", "flask", ".venv/bin/python app.py"),
     "fastapi": _Framework("FastAPI", "fastapi", ".venv/bin/python app.py", " uvicorn python-multipart"),
     "django": _Framework("Django", "django", ".venv/bin/python manage.py runserver {port}"),
+    "static": _Framework("static", "", "python3 -m http.server --bind {host} {port}"),
 }
 
 
@@ -62,21 +70,23 @@ def command(framework: str, folder: Path, url: str, issuer: str | None, data: st
     if url != f"{address.scheme}://{address.netloc}" or address.scheme not in {"http", "https"}:
         raise click.ClickException(f"--url {url}: give scheme, host and port alone, such as {DEFAULT_URL}")
     folder.mkdir(parents=True, exist_ok=True)
-    name = folder.resolve().name
+    name, chosen = folder.resolve().name, _FRAMEWORKS[framework]
 
     async def register(services: app.Services) -> dict[str, str | None]:
-        wanted = Client("", name, "web", "client_secret_basic", (f"{url}/auth/callback",))
-        made = await services.apps.clients.add(wanted, LOCAL_OPERATOR)
+        made = await services.apps.clients.add(_client(chosen, name, url), LOCAL_OPERATOR)
         secret = {"client_id": made.client.id, "client_secret": made.secret}
         return {"issuer": services.tokens.issuer, **secret, "app_url": url}
 
     settings = with_services(open_place(data, config, {"server.public_url": issuer}), register)
-    chosen, port = _FRAMEWORKS[framework], _port(address)
-    start, behind = chosen.start.format(port=port), _behind(address)
+    port, behind = _port(address), _behind(address)
+    start = chosen.start.format(host=address.hostname if not behind else "127.0.0.1", port=port)
     words = {
         "name": name,
         "framework": chosen.name,
         "issuer": settings["issuer"],
+        "client_id": settings["client_id"],
+        "script": f"{settings['issuer']}{SCRIPT}",
+        "integrity": load_script().integrity,
         "url": url,
         "host": address.hostname,
         "port": port,
@@ -86,14 +96,28 @@ def command(framework: str, folder: Path, url: str, issuer: str | None, data: st
         "start": start,
     }
     _write(folder, framework, words)
-    _write_secret(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
-    click.echo(
-        f"{folder} holds a {chosen.name} app, registered as {settings['client_id']}.\n"
-        f"It asks Doorward at {settings['issuer']}, which must answer there (make serve, or doorward serve).\n\n"
-        f"Start it:\n  cd {shlex.quote(str(folder))}\n  python3 -m venv .venv\n"
-        f"  .venv/bin/pip install {chosen.installed()}\n  {start}\n\n{behind}Then open {url}/ in your browser.\n"
-        f"{SETTINGS} holds the app's secret: only you may read it, and .gitignore names it."
-    )
+    if not chosen.is_static:
+        _write_secret(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
+    _say(folder, chosen, words)
+
+
+def _say(folder: Path, chosen: _Framework, words: Mapping[str, object]) -> None:
+    """What is there, and how to start it."""
+    steps = [f"cd {shlex.quote(str(folder))}", str(words["start"])]
+    if not chosen.is_static:
+        steps[1:1] = ["python3 -m venv .venv", f".venv/bin/pip install {chosen.installed()}"]
+    click.echo(f"{folder} holds a {chosen.name} app, registered as {words['client_id']}.")
+    click.echo(f"It asks Doorward at {words['issuer']}, which must answer there (make serve, or doorward serve).\n")
+    click.echo("\n  ".join(["Start it:", *steps]))
+    click.echo(f"\n{words['behind']}Then open {words['url']}/ in your browser.")
+    if not chosen.is_static:
+        click.echo(f"{SETTINGS} holds the app's secret: only you may read it, and .gitignore names it.")
+
+
+def _client(chosen: _Framework, name: str, url: str) -> Client:
+    if chosen.is_static:
+        return Client("", name, "spa", "none", (f"{url}/",), dpop=True)
+    return Client("", name, "web", "client_secret_basic", (f"{url}/auth/callback",))
 
 
 def _port(address: SplitResult) -> int:
@@ -109,12 +133,13 @@ def _behind(address: SplitResult) -> str:
 
 def _write(folder: Path, framework: str, words: Mapping[str, object]) -> None:
     examples = files("doorward.cli") / "examples"
-    for kind in ("all", framework):
+    for kind in (framework,) if _FRAMEWORKS[framework].is_static else ("server", framework):
         for template in sorted((examples / kind).iterdir(), key=lambda one: one.name):
             name = template.name.removesuffix(_SUFFIX)
             text = template.read_text(encoding="utf-8")
             for word, value in words.items():
-                text = text.replace(f"@{word}@", str(value))
+                said = html.escape(str(value)) if name.endswith(".html") else str(value)
+                text = text.replace(f"@{word}@", said)
             target = folder / (".gitignore" if name == "gitignore" else name)
             with target.open("x", encoding="utf-8") as file:
                 file.write(text)

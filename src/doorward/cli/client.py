@@ -26,6 +26,7 @@ from doorward.oidc import (
     hash_of,
 )
 from doorward.tokens import ALGORITHMS
+from doorward.web.script import SCRIPT, load_script
 
 LONGEST_OVERLAP = 30 * 24  # hours
 
@@ -185,6 +186,19 @@ def secret(data: str | None, config: str | None, client_id: str, *, overlap_hour
         say_json({"client_id": client_id, "client_secret": made})
     else:
         click.echo(f"client_secret  {made}\n\nKeep the secret now: it is not shown again.")
+
+
+@command.command("script")
+@as_json
+@places
+def script(data: str | None, config: str | None, *, json_wanted: bool) -> None:
+    """Print how a page loads the client for browsers, with the hash that pins it (SRI)."""
+    settings = open_place(data, config).loaded.settings
+    found = {"url": f"{settings.public_url}{SCRIPT}", "integrity": load_script().integrity}
+    if json_wanted:
+        say_json(found)
+    else:
+        click.echo(f'<link rel="modulepreload" href="{found["url"]}" integrity="{found["integrity"]}">')
 
 
 def _keys_in(path: str) -> Any:  # noqa: ANN401  a JWK Set

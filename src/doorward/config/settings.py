@@ -85,6 +85,9 @@ class Signup(Section, frozen=True):
     invitation_only: Annotated[bool, Meta(description="Only those invited (`doorward user invite`) may sign up.")] = (
         False
     )
+    confirm_password: Annotated[
+        bool, Meta(description="Whether the page asks for the password twice. Showing it finds typing errors better.")
+    ] = False
     allow_domains: Annotated[
         tuple[str, ...],
         Meta(description="Only addresses of these domains and their subdomains may sign up. Empty: of all."),

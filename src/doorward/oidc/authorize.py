@@ -153,7 +153,7 @@ class Authorize:
         if session is None:
             if silent:
                 raise _RefusedError("login_required", "nobody is signed in")
-            return self._page("/sign-in", request, sent)
+            return self._page("/sign-up" if request.prompt == "create" else "/sign-in", request, sent)
         fresh = self._fresh_enough(request, sent, session)
         if fresh and session.aal >= request.aal:
             return None
@@ -235,6 +235,8 @@ def _prompt(sent: Mapping[str, str]) -> str:
         raise _RefusedError("invalid_request", "prompt none stands alone")
     if "none" in prompts:
         return "none"
+    if "create" in prompts:  # OpenID Connect: Initiating User Registration 1.0; whoever is signed in has an account
+        return "create"
     return "login" if prompts & {"login", "select_account"} else ""
 
 

@@ -218,7 +218,7 @@ def metadata(issuer: str) -> dict[str, Any]:
             "phone_number_verified",
         ],
         "acr_values_supported": list(ACRS),
-        "prompt_values_supported": ["none", "login"],
+        "prompt_values_supported": ["none", "login", "create"],
     }  # fmt: skip
 
 

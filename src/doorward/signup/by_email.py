@@ -99,16 +99,17 @@ class SignUpByEmail:
         held: str | None = None,
         path: str = WELCOME,
         proof: Mapping[str, str] = NOTHING,
+        confirmation: str | None = None,
     ) -> str:
         """Keep a sign-up until its address is proven, and mail whoever reads there; the new value of `pending`.
 
         `held`: the cookie of an earlier try of the same browser; `path`: where it goes on once it is signed in;
-        `proof`: see `SignUpGuard.admit`. Raises Invalid naming every bad field, a taken handle among them;
-        ChallengeNeeded; RateLimited; Unavailable.
+        `proof`: see `SignUpGuard.admit`; `confirmation`: see `password_errors`. Raises Invalid naming every bad field,
+        a taken handle among them; ChallengeNeeded; RateLimited; Unavailable.
         """
         holder = holder_of_cookie(held)
         async with self.guard.telling(caller):
-            new, password, address = await self._check(body, holder)
+            new, password, address = await self._check(body, holder, confirmation)
         await self.guard.admit(proof, caller)
         async with await self.guard.place(caller), await self.sends.mail("sign_up", address, caller):
             digest = await self.passwords.hash_new(password, self._context(new, address))
@@ -287,13 +288,15 @@ class SignUpByEmail:
 
     # Checking ---------------------------------------------------------------------------------------------------
 
-    async def _check(self, body: Mapping[str, Any], holder: bytes | None) -> tuple[NewUser, str, str]:
+    async def _check(
+        self, body: Mapping[str, Any], holder: bytes | None, confirmation: str | None
+    ) -> tuple[NewUser, str, str]:
         """Everything that can be wrong with a body, before anything is written or hashed."""
         profile = {name: value for name, value in body.items() if name != PASSWORD}
         new, errors = await self._checked(profile, holder)
         password = body.get(PASSWORD)
         context = [value for name in ("uid", "name", "email") if isinstance(value := profile.get(name), str)]
-        errors.extend(password_errors(self.passwords.policy, password, [*context, self.site_name]))
+        errors.extend(password_errors(self.passwords.policy, password, [*context, self.site_name], confirmation))
         if errors or new is None or new.email is None or not isinstance(password, str):
             raise Invalid(errors)
         return new, password, new.email

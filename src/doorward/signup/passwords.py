@@ -6,12 +6,20 @@ from typing import Final
 from doorward.authenticators import PasswordPolicy
 from doorward.kernel.errors import FieldError, Invalid
 from doorward.kernel.msgid import msgid
+from doorward.web.forms import FormField
 
 PASSWORD: Final = "password"  # noqa: S105  the name of a field
+CONFIRMATION: Final = "password_confirmation"
+DIFFERENT: Final = msgid("The two passwords are not the same")
 
 
-def password_errors(policy: PasswordPolicy, password: object, context: Sequence[str]) -> tuple[FieldError, ...]:
-    """Every fault that can be found before hashing. `context`: see `PasswordPolicy.check`."""
+def password_errors(
+    policy: PasswordPolicy, password: object, context: Sequence[str], confirmation: str | None = None
+) -> tuple[FieldError, ...]:
+    """Every fault that can be found before hashing. `context`: see `PasswordPolicy.check`.
+
+    `confirmation`: what was typed a second time, where that was asked for (ADR 3).
+    """
     if password is None or password == "":
         return (FieldError(PASSWORD, "required", msgid("Enter a password")),)
     if not isinstance(password, str):
@@ -20,4 +28,18 @@ def password_errors(policy: PasswordPolicy, password: object, context: Sequence[
         policy.check(password, context=context)
     except Invalid as invalid:
         return invalid.errors
-    return ()
+    return () if confirmation in {None, password} else (FieldError(CONFIRMATION, "mismatch", DIFFERENT),)
+
+
+def confirmation_field() -> FormField:
+    """The field for typing it a second time."""
+    again = msgid("Enter the password once more")
+    return FormField(
+        CONFIRMATION,
+        msgid("Password once more"),
+        "password",
+        required=True,
+        autocomplete="new-password",
+        attributes={"matches": PASSWORD},
+        messages={"required": again, "mismatch": DIFFERENT},
+    )

@@ -13,6 +13,7 @@ from doorward.sessions import NeedsStep, SessionCookies
 from doorward.signup.by_email import SignUpByEmail
 from doorward.signup.challenge import ChallengeNeeded
 from doorward.signup.guard import PROOF_FIELDS
+from doorward.signup.passwords import CONFIRMATION, confirmation_field
 from doorward.signup.service import SignUp
 from doorward.users import Schema
 from doorward.web.cookies import PENDING_SECONDS
@@ -37,7 +38,11 @@ def apart(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class SignUpRoutes:
-    """The hosted page and the API. `by_email`: in mode "email"; `passkeys`: whether one will do instead."""
+    """The hosted page and the API.
+
+    `by_email`: in mode "email"; `passkeys`: whether one will do instead; `confirm_password`: the page asks for the
+    password twice. Over JSON nobody is asked twice: that is for whoever types.
+    """
 
     gate: Gate
     sign_up: SignUp
@@ -46,6 +51,7 @@ class SignUpRoutes:
     by_email: SignUpByEmail | None = None
     invitation_only: bool = False
     passkeys: bool = False
+    confirm_password: bool = False
 
     def operations(self) -> Sequence[Operation]:
         """Every operation of the room."""
@@ -107,28 +113,36 @@ class SignUpRoutes:
     async def show(self, call: Call, problem: Problem | None) -> Response:
         """The form with what was typed, but the password, and what was wrong."""
         fields = [replace(field, value=call.form_text(field.name)) for field in self.schema.form_fields(self._kind)]
-        password = new_password_field(self.sign_up.passwords.policy)
-        fields.insert(len(fields) if self.by_email is None else 1, password)
+        place = len(fields) if self.by_email is None else 1
+        fields[place:place] = [
+            new_password_field(self.sign_up.passwords.policy),
+            *([confirmation_field()] if self.confirm_password else []),
+        ]
         target = call.form_text("next") or call.request.query_params.get("next")
         guard = self.sign_up.guard
         needed = problem.challenge if isinstance(problem, ChallengeNeeded) else await guard.expected(call.caller)
         challenge = None if needed is None else needed.as_json()
-        place = local_path(target, ACCOUNT)
+        target = local_path(target, ACCOUNT)
         return self.gate.form(
-            call, "sign_up.html", fields, problem, next=place, challenge=challenge, passkeys=self.passkeys
+            call, "sign_up.html", fields, problem, next=target, challenge=challenge, passkeys=self.passkeys
         )  # fmt: skip
 
     async def post_page(self, call: Call) -> Response:
         """Sign up from the form."""
         self._check_open()
         sent, proof = apart(call.body)
-        body = self.schema.from_form({name: value for name, value in sent.items() if name != "next"}, self._kind)
+        again = call.form_text(CONFIRMATION) if self.confirm_password else None
+        # Where nobody was asked for it, it stays, to be refused as every unknown field is.
+        ours = {"next", CONFIRMATION} if self.confirm_password else {"next"}
+        body = self.schema.from_form({name: value for name, value in sent.items() if name not in ours}, self._kind)
         target = local_path(call.form_text("next"), ACCOUNT)
         path = WELCOME if target == ACCOUNT else target
         if self.by_email is not None:
             held = call.cookies.get(self.gate.cookies.pending)
-            return self._waits(redirect(WAITING_PAGE), await self.by_email.begin(body, call.caller, held, path, proof))
-        _, outcome = await self.sign_up.sign_up(body, call.caller, self._held(call), proof, path)
+            return self._waits(
+                redirect(WAITING_PAGE), await self.by_email.begin(body, call.caller, held, path, proof, again)
+            )
+        _, outcome = await self.sign_up.sign_up(body, call.caller, self._held(call), proof, path, again)
         return self.cookies.redirect(outcome, path)
 
     def _check_open(self) -> None:

@@ -47,14 +47,15 @@ class SignUp:
         replaced: str | None = None,
         proof: Mapping[str, str] = NOTHING,
         path: str = ACCOUNT,
+        confirmation: str | None = None,
     ) -> tuple[User, SignInOutcome]:
         """Create a user and start their session, in one transaction; `replaced` is a token that gives way to it.
 
-        `path`: where a page goes on; `proof`: see `SignUpGuard.admit`. Raises Invalid naming every bad field, a taken
-        handle among them; ChallengeNeeded; RateLimited; Unavailable.
+        `path`: where a page goes on; `proof`: see `SignUpGuard.admit`; `confirmation`: see `password_errors`. Raises
+        Invalid naming every bad field, a taken handle among them; ChallengeNeeded; RateLimited; Unavailable.
         """
         async with self.guard.telling(caller):
-            new, password = await self.check(body)
+            new, password = await self.check(body, confirmation=confirmation)
         new = replace(new, locale=caller.locale or None)
         await self.guard.admit(proof, caller)
         async with await self.guard.place(caller), self.mailing(new, caller):
@@ -68,7 +69,9 @@ class SignUp:
                 await places.enter_async_context(await self.sends.mail("email", new.email, caller))
             yield
 
-    async def check(self, body: Mapping[str, Any], *, by_operator: bool = False) -> tuple[NewUser, str]:
+    async def check(
+        self, body: Mapping[str, Any], *, by_operator: bool = False, confirmation: str | None = None
+    ) -> tuple[NewUser, str]:
         """Validate everything before anything is written or hashed. Raises Invalid naming every bad field.
 
         `by_operator`: whoever runs the site may use the handles that are reserved.
@@ -76,7 +79,7 @@ class SignUp:
         profile = {name: value for name, value in body.items() if name != PASSWORD}
         new, errors = await self._checked(profile, by_operator=by_operator)
         password = body.get(PASSWORD)
-        errors.extend(self._password_errors(password, profile))
+        errors.extend(self._password_errors(password, profile, confirmation))
         if errors or new is None or not isinstance(password, str):
             raise Invalid(errors)
         return new, password
@@ -183,6 +186,8 @@ class SignUp:
         else:
             yield from self.outbox.mail("confirm_email", address, caller.locale, values, expires_at=opened.expires_at)
 
-    def _password_errors(self, password: object, profile: Mapping[str, Any]) -> tuple[FieldError, ...]:
+    def _password_errors(
+        self, password: object, profile: Mapping[str, Any], confirmation: str | None
+    ) -> tuple[FieldError, ...]:
         context = [value for name in ("uid", "name", "email") if isinstance(value := profile.get(name), str)]
-        return password_errors(self.passwords.policy, password, context)
+        return password_errors(self.passwords.policy, password, context, confirmation)

@@ -27,10 +27,11 @@ class Asset:
 def load_assets() -> Mapping[str, Asset]:
     """Read every file of web/static, by its plain name."""
     folder = files("doorward.web").joinpath("static")
-    return {entry.name: _asset(entry.name, entry.read_bytes()) for entry in folder.iterdir() if entry.is_file()}
+    return {entry.name: as_asset(entry.name, entry.read_bytes()) for entry in folder.iterdir() if entry.is_file()}
 
 
-def _asset(name: str, body: bytes) -> Asset:
+def as_asset(name: str, body: bytes) -> Asset:
+    """A file of this name with this content."""
     stem, _, suffix = name.rpartition(".")
     fingerprint = hashlib.sha256(body).hexdigest()[:_HASH_LETTERS]
     integrity = base64.b64encode(hashlib.sha384(body).digest()).decode()

@@ -11,8 +11,9 @@ FieldType: TypeAlias = Literal["text", "password", "email", "number", "date", "c
 class FormField:
     """One field of a form; `label`, `hint`, `error`, `messages` and `advice` are gettext msgids with %(name)s places.
 
-    `attributes` are HTML constraints (minlength, maxlength, min, max, step, pattern), and `json` where the text must be
-    JSON; lengths count code points. A checkbox is ticked when `value` is "true". `error` is empty when all is well.
+    `attributes` are HTML constraints (minlength, maxlength, min, max, step, pattern), `json` where the text must be
+    JSON, and `matches`: the field that it must repeat. Lengths count code points. A checkbox is ticked when `value` is
+    "true". `error` is empty when all is well.
     """
 
     name: str

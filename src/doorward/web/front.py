@@ -163,7 +163,7 @@ class _Endpoint:
         response.headers["vary"] = "Origin"
         if known and origin is not None:
             response.headers["access-control-allow-origin"] = origin
-            response.headers["access-control-expose-headers"] = "WWW-Authenticate, DPoP-Nonce"
+            response.headers["access-control-expose-headers"] = "WWW-Authenticate, DPoP-Nonce, Date"
         return response
 
 

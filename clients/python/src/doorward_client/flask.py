@@ -33,7 +33,8 @@ R = TypeVar("R")
 class Doorward:
     """Decorators for views, and the routes `/auth/sign-in`, `/auth/callback` and `/auth/sign-out`.
 
-    `sessions` is a path for SQLite, which the processes of one machine share, or a SessionStore; else memory.
+    `sessions` is a path for SQLite, which the processes of one machine share, or a SessionStore; else memory. False: no
+    browser signs in here, as in an API that takes tokens alone.
     """
 
     def __init__(

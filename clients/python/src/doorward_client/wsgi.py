@@ -11,7 +11,7 @@ user = require(environ, scope="coins:write")
 from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -23,13 +23,13 @@ from doorward_client.sessions import SessionsInMemory, SessionsInSQLite, Session
 from doorward_client.settings import Settings
 from doorward_client.threads import Guard
 
-Sessions: TypeAlias = SessionStore | Path | str | None
+Sessions: TypeAlias = SessionStore | Path | str | Literal[False] | None
 KEY = "doorward"
 
 
 def store_of(sessions: Sessions, settings: Settings) -> SessionStore | None:
     """The store that an app means: its own, a file, or memory; none where nobody can sign in with a browser."""
-    if settings.app_url is None or not settings.confidential:
+    if sessions is False or settings.app_url is None or not settings.confidential:
         return None
     if sessions is None:
         return SessionsInMemory()
@@ -41,6 +41,7 @@ class Doorward:
 
     With `protect`, nobody gets through to the app who does not meet that requirement (`Requirement.of()`: is signed
     in). `sessions` is a path for SQLite, which the processes of one machine share, or a SessionStore; else memory.
+    False: no browser signs in here, as in an API that takes tokens alone.
     """
 
     def __init__(

@@ -27,6 +27,7 @@ const isJson = (text) => {
 
 const textFault = (input, text) => {
   if ("json" in input.dataset) return isJson(text) ? [] : ["not-json"];
+  if (input.dataset.matches) return text === document.getElementById(input.dataset.matches).value ? [] : ["mismatch"];
   const length = points(text);
   if (input.minLength > 0 && length < input.minLength) return ["too-short"];
   if (input.dataset.maxlength && length > Number(input.dataset.maxlength)) return ["too-long"];
