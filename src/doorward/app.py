@@ -87,6 +87,7 @@ from doorward.kernel.smtp import parse_mail_server, parse_sender
 from doorward.kernel.startup import StartRefused
 from doorward.messages import Delivery, Mailbox, MailboxRoutes, Outbox, Renderer, SendLimits
 from doorward.oidc import (
+    AUTHORIZE,
     Authorize,
     Clients,
     Families,
@@ -792,7 +793,7 @@ def operations(services: Services, gate: Gate, site: Site) -> tuple[Operation, .
                 services.places,
             ).operations(),
             *ContactRoutes(gate, services.contacts, services.phones, frame).operations(),
-            *StepPages(gate, services.steps, cookies, frame).operations(),
+            *StepPages(gate, services.steps, cookies, frame, AUTHORIZE).operations(),
             *KeyPages(gate, services.api_keys, frame).operations(),
             *EventsApi(services.events).operations(),
             *KeysApi(gate, services.api_keys).operations(),

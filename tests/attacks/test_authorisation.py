@@ -49,6 +49,7 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "GET /forward-auth/{client_id}/check",
     "GET /forward-auth/{client_id}/gate",
     "GET /forward-auth/{client_id}/lost",
+    "GET /forward-auth/{client_id}/refusal",
     "GET /forward-auth/{client_id}/sign-in",
     "GET /forward-auth/{client_id}/sign-out",
     "GET /invitation/{token}",

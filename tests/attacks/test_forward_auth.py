@@ -1,11 +1,15 @@
 """Forward authentication as an attacker meets it: planted, stolen, replayed and foreign codes and cookies."""
 
+from typing import Any
+
 import httpx
 import pytest
 
 from doorward.kernel.caller import LOCAL_OPERATOR
+from doorward.kernel.errors import Invalid
 from doorward.kernel.instant import SECOND
 from doorward.oidc import Client
+from doorward.sessions import store
 from tests.http.conftest import PASSWORD, Visitor, World
 from tests.support.apps import App, back, member, register
 from tests.support.attack import OPERATOR
@@ -84,7 +88,12 @@ async def test_a_code_counts_once_and_its_reuse_ends_what_came_of_it(world: Worl
     sent = back(await ada.get(await browser.begin()))
     assert await browser.come_back(sent) == "/"
     assert await browser.status() == 204
+    assert await browser.come_back(sent) == "/", "a page that is loaded again does no harm"
+    assert await browser.status() == 204
+    kept = dict(browser.http.cookies)
+    del browser.http.cookies["__Host-doorward-app-wiki"]
     assert "/lost?" in await browser.come_back(sent)
+    browser.http.cookies.update(kept)
     assert await browser.status() == 401
 
 
@@ -107,7 +116,10 @@ async def test_forged_cookies_and_states_open_nothing(world: World, wiki: str) -
         header = f"__Host-doorward-app-wiki={forged}".encode()
         assert (await browser.http.get(f"{wiki}/check", headers={b"cookie": header})).status_code == 401
     sent = back(await ada.get(await browser.begin()))
-    for changed in ({"state": "eyJwYXRoIjoiLyJ9"}, {"state": ""}, {"iss": "https://other.example"}, {"code": ""}):
+    for changed in (
+        {"state": "eyJwYXRoIjoiLyJ9"}, {"state": ""}, {"iss": "https://other.example"}, {"code": ""},
+        {"error": "access_denied"},
+    ):  # fmt: skip
         assert "/lost?" in await browser.come_back({**sent, **changed})
     assert await browser.come_back(sent) == "/"
 
@@ -119,6 +131,31 @@ async def test_nobody_is_led_elsewhere(world: World, wiki: str, path: str) -> No
     assert await browser.enter(ada, path) == "/"
     gate = await world.visitor().http.get(f"{wiki}/gate", headers={"accept": "text/html", "x-forwarded-uri": "//evil"})
     assert gate.headers["location"] == f"{WIKI}/.doorward/sign-in?next=%2F&acr="
+
+
+@pytest.mark.parametrize("query", ["acr=AAL2", "acr=aal3", "acr=", "role=", "roles=editor", "acr=aal2&acr=aal2"])
+async def test_what_is_asked_for_by_mistake_lets_nobody_pass(world: World, wiki: str, query: str) -> None:
+    browser = Browser(world, wiki)
+    await browser.enter(await member(world))
+    for path in ("check", "gate", "refusal"):
+        assert (await browser.http.get(f"{wiki}/{path}?{query}")).status_code == 400
+
+
+async def test_who_passes_is_still_refused_where_the_proxy_has_refused(world: World, wiki: str) -> None:
+    browser = Browser(world, wiki)
+    await browser.enter(await member(world))
+    assert (await browser.http.get(f"{wiki}/refusal")).status_code == 403
+    page = await browser.http.get(f"{wiki}/refusal", headers={"accept": "text/html"})
+    assert page.headers["location"].endswith("/lost?why=role")
+
+
+async def test_an_address_without_end_leads_to_the_start(world: World, wiki: str) -> None:
+    browser, ada = Browser(world, wiki), await member(world)
+    longest = f"/?q={'%20' * 332}"
+    assert len(longest) == 1000
+    assert await browser.enter(ada, longest) == longest
+    browser.http.cookies.clear()
+    assert await browser.enter(ada, f"{longest}+") == "/"
 
 
 @pytest.mark.asvs("7.4.1", "7.4.2")
@@ -182,6 +219,7 @@ async def test_names_break_no_header(world: World, wiki: str) -> None:
     assert told["remote-name"].isascii()
     assert "%250d%250a" in told["remote-name"]
     assert (told["remote-user"], told["doorward-user"]) == ("ada", me["id"])
+    assert (told["remote-email"], told["remote-groups"]) == ("", ""), "some proxies fill in what is missing"
 
 
 async def test_such_an_app_is_given_no_tokens(world: World, wiki: str) -> None:
@@ -196,7 +234,31 @@ async def test_such_an_app_is_given_no_tokens(world: World, wiki: str) -> None:
     assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
 
 
+async def test_a_session_in_use_elsewhere_is_not_idle_here(world: World, wiki: str) -> None:
+    """Another worker has written down its use; what this one remembers is older."""
+    browser, ada = Browser(world, wiki), await member(world)
+    await set_up_app(world, ada)
+    await browser.enter(ada)
+    session_id = (await ada.get("/api/sessions/current")).json()["id"]
+    idle = (world.services.sessions.profiles[2].idle or 0) // SECOND
+    world.clock.advance(idle - 60)
+    at = world.clock.now()
+    await world.services.db.write(lambda: store.update_last_seen(session_id, at))
+    world.clock.advance(120)
+    assert await browser.status() == 204
+
+
+@pytest.mark.parametrize("wrong", [
+    {"redirect_uris": (f"{WIKI}/.doorward/callback?x=y",)}, {"redirect_uris": (f"{WIKI}/callback",)},
+    {"scopes": ("profile",)}, {"scopes": ("openid", "offline_access")}, {"dpop": True}, {"resources": (WIKI,)},
+])  # fmt: skip
+async def test_a_registration_that_could_not_work_is_refused(world: World, wrong: dict[str, Any]) -> None:
+    wanted = {"redirect_uris": (f"{WIKI}/.doorward/callback",), **wrong}
+    with pytest.raises(Invalid):
+        await world.services.apps.clients.add(Client("wiki", "Wiki", "proxy", "none", **wanted), LOCAL_OPERATOR)
+
+
 async def test_other_apps_are_not_behind_a_proxy(world: World) -> None:
     app: App = await register(world)
-    for path in ("check", "gate", "sign-in", "callback", "sign-out", "lost"):
+    for path in ("check", "gate", "refusal", "sign-in", "callback", "sign-out", "lost"):
         assert (await world.visitor().http.get(f"/forward-auth/{app.client.id}/{path}")).status_code == 404

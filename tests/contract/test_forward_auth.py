@@ -30,6 +30,10 @@ pytestmark = pytest.mark.slow
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 READY_SECONDS = 10
 OUT_SECONDS = 2.0
+ADDED = """
+    location /static/ { proxy_pass http://127.0.0.1:3000; }
+    location /closed/ { deny all; proxy_pass http://127.0.0.1:3000; }
+    """
 IDENTITY = ("doorward-user", "remote-user", "remote-name", "remote-email", "remote-groups")
 CONFIG = 'roles = ["editor"]\n[signup]\nidentifier = "uid"\n[server]\ntrusted_proxies = ["127.0.0.1"]\n'
 
@@ -82,6 +86,8 @@ def documented(*, proxy: int, app: int, doorward: int) -> str:
     found = re.search(r"```nginx\n(.*?)```", text, re.DOTALL)
     assert found is not None
     block = re.sub(r"\n +(ssl_\w+|server_name) .*;", "", found[1])
+    # What an operator might add: a folder of its own, and a network that is kept out.
+    block = block.replace("location / {", f"{ADDED}location / {{", 1)
     for written, here in (
         ("listen 443 ssl;", f"listen 127.0.0.1:{proxy};"),
         ("127.0.0.1:3000", f"127.0.0.1:{app}"),
@@ -117,7 +123,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, wiki: int) -> Iterator[Site]:
         made.operate("user", "set-role", "ada", "editor")
         block = documented(proxy=ports["wiki"], app=wiki, doorward=server.port)
         desk = block.replace("/wiki/check;", "/wiki/check?role=editor;")
-        desk = desk.replace("gate? break", "gate?role=editor? break")
+        desk = desk.replace("refusal? break", "refusal?role=editor? break")
         desk = desk.replace("/wiki/", "/desk/").replace(f":{ports['wiki']};", f":{ports['desk']};")
         with nginx(folder, f"{block}\n{desk}", made.app):
             yield made
@@ -217,11 +223,12 @@ def test_who_is_out_at_doorward_is_out_at_the_app(
 def test_signing_out_at_the_app_ends_the_session_unless_another_site_leads_there(site: Site, person: Person) -> None:
     person.open(f"{site.app}/")
     arrived(person.fill_in("ada"))
-    link = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
-    picture = {**link, "sec-fetch-mode": "no-cors"}
-    for headers in ({**link, "sec-fetch-site": "cross-site"}, {**link, "sec-fetch-site": "same-site"}, picture, {}):
+    link = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    picture, frame = {**link, "sec-fetch-mode": "no-cors"}, {**link, "sec-fetch-dest": "iframe"}
+    elsewhere = [{**link, "sec-fetch-site": site_of} for site_of in ("cross-site", "same-site")]
+    for headers in (*elsewhere, picture, frame, {}):
         led = person.http.get(f"{site.app}/.doorward/sign-out", headers=headers)
-        assert led.headers["location"] == "/"
+        assert led.headers["location"] == f"{site.url}/account/sessions"
     assert person.program(f"{site.app}/").status_code == 200
     out = person.http.get(f"{site.app}/.doorward/sign-out", headers=link)
     assert out.headers["location"] == f"{site.url}/"
@@ -241,3 +248,20 @@ def test_a_role_that_is_asked_for_is_needed(site: Site, person: Person) -> None:
 def test_who_has_the_role_passes(site: Site, person: Person) -> None:
     person.open(f"{site.desk}/?role=none")
     assert arrived(person.fill_in("ada"))["path"] == "/?role=none"
+
+
+def test_what_an_operator_adds_is_guarded_too(site: Site, person: Person) -> None:
+    forged = dict.fromkeys(IDENTITY, "root")
+    assert person.http.get(f"{site.app}/static/app.css", headers=forged).status_code == 401
+    person.open(f"{site.app}/static/app.css")
+    told = arrived(person.fill_in("bob"))
+    assert (told["path"], told["remote-user"]) == ("/static/app.css", "bob")
+    closed = person.http.get(f"{site.app}/closed/", headers={"accept": "application/json"})
+    assert closed.status_code == 403, "what the proxy itself refuses stays refused"
+
+
+def test_our_pins_are_not_set_for_the_host_of_another(site: Site, person: Person) -> None:
+    for path in ("/", "/.doorward/sign-in"):
+        answer = person.http.get(f"{site.app}{path}", headers={"accept": "text/html"})
+        assert answer.status_code == 303, answer.text
+        assert "strict-transport-security" not in answer.headers

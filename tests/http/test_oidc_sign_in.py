@@ -193,11 +193,14 @@ async def test_who_lacks_a_second_step_sets_one_up_on_the_way_and_goes_on(world:
     page = await ada.get("/account/security")
     (link,) = re.findall(r'<a class="button" href="(/oauth/authorize[^"]+)"', page.text)
     assert unescape(link) == target, "however many pages lie between"
+    assert "That is all" not in (await ada.get("/account/security")).text, "said once"
     tokens = (await app.redeem(back(await ada.get(target))["code"], VERIFIER)).json()
     assert claims_of(tokens["access_token"])["acr"] == "aal2"
 
 
-@pytest.mark.parametrize("foreign", ["https://evil.example", "//evil.example", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "foreign", ["https://evil.example", "//evil.example", "javascript:alert(1)", "/account/delete?evil.example"]
+)
 async def test_the_page_of_second_steps_leads_nowhere_else(world: World, foreign: str) -> None:
     ada = await member(world)
     page = await ada.get("/account/security", params={"next": foreign})

@@ -415,10 +415,12 @@ async def behind_a_proxy(world: World, send: Send) -> None:
     await wanda.sign_up("wanda")
     there = await wanda.get((await wanda.get(f"{base}/sign-in")).headers["location"])
     await wanda.get(f"{base}/callback?{urlsplit(there.headers['location']).query}")
-    for path in ("check", "gate", "check?role=editor", "gate?role=editor"):
+    for path in ("check", "gate", "check?role=editor", "gate?role=editor", "refusal", "check?acr=x", "gate?acr=x",
+                 "refusal?acr=x"):  # fmt: skip
         await send(wanda, "GET", f"{base}/{path}")
         await send(stranger, "GET", f"{base}/{path}")
-    await send(stranger, "GET", f"{base}/gate", accept="text/html")
+    for path in ("gate", "refusal"):
+        await send(stranger, "GET", f"{base}/{path}", accept="text/html")
     await send(stranger, "GET", "/forward-auth/nobody/check")
 
 

@@ -30,12 +30,13 @@ _CREDENTIAL_LIMIT: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class StepPages:
-    """Below /account/security."""
+    """Below /account/security. `asking`: the path where apps ask for more than somebody has shown."""
 
     gate: Gate
     steps: Steps
     cookies: SessionCookies
     frame: Frame
+    asking: str
 
     def operations(self) -> Sequence[Operation]:
         """Every page and form."""
@@ -68,9 +69,11 @@ class StepPages:
     async def get_page(self, call: Call) -> Response:
         """What one has and could have. `next`: where somebody goes on who is here because an app asks for more."""
         response = await self.show(call, None)
-        asked = local_path(call.query.get("next"), "")
+        asked, cookie = self._path_to_app(call.query.get("next")), self.gate.cookies.going_on
         if asked:
-            self.gate.cookies.put(response, self.gate.cookies.going_on, quote(asked, safe=""), GOING_ON_SECONDS)
+            self.gate.cookies.put(response, cookie, quote(asked, safe=""), GOING_ON_SECONDS)
+        elif cookie in call.cookies and session_of(call).aal > 1:
+            self.gate.cookies.drop(response, cookie)  # the way on is on this page, and of no use later
         return response
 
     async def show(self, call: Call, problem: Problem | None) -> Response:
@@ -101,7 +104,12 @@ class StepPages:
 
     def _going_on(self, call: Call) -> str:
         kept = unquote(call.cookies.get(self.gate.cookies.going_on, ""))
-        return local_path(call.request.query_params.get("next"), local_path(kept, ""))
+        return self._path_to_app(call.request.query_params.get("next")) or self._path_to_app(kept)
+
+    def _path_to_app(self, path: str | None) -> str:
+        """The path of an app's request; empty for any other, which nobody was sent here from."""
+        found = local_path(path, "")
+        return found if found.startswith(f"{self.asking}?") else ""
 
     async def _signal(self, call: Call, passkeys: Sequence[Bound]) -> Mapping[str, Any] | None:
         """What tells password managers which passkeys are still good, after something has changed (UX-29)."""

@@ -217,7 +217,8 @@ class ApiKeys:
             payload = {"action": PURPOSE, "reason": "from another network", "key": key.id}
             await self.refusals.note(Event.AUTHN_LOGIN_FAIL, caller, payload, user_id=key.user_id)
             return None
-        await self._used(key, caller, now)
+        await self._count(key, caller, caller.address)
+        await self._note_use(key, caller.address, now)
         return Session(
             id=key.id,
             user_id=key.user_id,
@@ -237,30 +238,35 @@ class ApiKeys:
             scopes=frozenset(self._effective(found)),
         )
 
-    async def _used(self, key: ApiKey, caller: Caller, now: Instant) -> None:
-        """Count a use and note it, to the minute. Raises RateLimited, Unavailable."""
+    async def _count(self, key: ApiKey, caller: Caller, address: str) -> None:
+        """Count a use. Raises RateLimited, Unavailable."""
         own = {} if key.per_minute is None else {FIGURE: Rate(key.per_minute, _MINUTE_SECONDS)}
         try:
-            async with await self.limiter.admit(LIMIT, caller.address, {FIGURE: key.id}, own):
+            async with await self.limiter.admit(LIMIT, address, {FIGURE: key.id}, own):
                 pass
         except RateLimited as refusal:
             await self.refusals.limited(LIMIT, refusal, caller)
             raise
+
+    async def _note_use(self, key: ApiKey, address: str | None, now: Instant) -> None:
+        """Note a use, to the minute. `address`: None leaves the last one as it is."""
         if key.last_used_at is None or now - key.last_used_at >= MINUTE:
             with suppress(Unavailable):  # a full disk stops no program
-                await self.db.write(lambda: store.touch(key.id, caller.address, now, now - MINUTE))
+                await self.db.write(lambda: store.touch(key.id, address, now, now - MINUTE))
 
     async def introspect(self, secret: str, caller: Caller) -> Mapping[str, Any] | None:
         """What an app may be told of a key that it was sent (RFC 7662 §2.2); None when it opens nothing.
 
-        `caller`: the app, from where the key was last used as far as we know. `networks`: where it may be used from,
+        `caller`: the app, which has proven who it is. `networks`: where it may be used from,
         when not from anywhere; the app alone knows where it came from. Raises RateLimited, Unavailable.
         """
         found = await self._live(secret)
         if found is None:
             return None
         key = found.key
-        await self._used(key, caller, self.clock.now())
+        # By the key alone: at the address of its app the keys of everybody meet, and one would keep out the others.
+        await self._count(key, caller, f"key:{key.id}")
+        await self._note_use(key, None, self.clock.now())
         told: dict[str, Any] = {
             "active": True,
             "sub": key.user_id,

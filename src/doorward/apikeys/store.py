@@ -3,8 +3,8 @@
 import json
 from dataclasses import dataclass
 
+from sqlalchemy import Text, delete, func, insert, or_, select, update
 from sqlalchemy import bindparam as p
-from sqlalchemy import delete, func, insert, or_, select, update
 
 from doorward.apikeys.model import ApiKey
 from doorward.kernel.instant import Instant
@@ -61,7 +61,7 @@ _RENEW = Statement(
 _TOUCH = Statement(
     update(api_key)
     .where(api_key.c.id == p("key_of"), or_(api_key.c.last_used_at.is_(None), api_key.c.last_used_at <= p("before")))
-    .values(last_used_at=p("now"), last_address=p("address"))
+    .values(last_used_at=p("now"), last_address=func.coalesce(p("address", type_=Text()), api_key.c.last_address))
 )
 _DELETE = Statement(
     delete(api_key).where(api_key.c.id == p("key_of"), api_key.c.user_id == p("owner")).returning(api_key.c.name)
@@ -159,8 +159,8 @@ def add_secret(key: ApiKey, digest: bytes, now: Instant, old_until: Instant, rem
     yield _RENEW(key_of=key.id, new_hint=key.hint, end=key.expires_at, reminded=reminded_at)
 
 
-def touch(key_id: str, address: str, now: Instant, before: Instant) -> Work[None]:
-    """Note that a key was used, unless that was noted after `before`."""
+def touch(key_id: str, address: str | None, now: Instant, before: Instant) -> Work[None]:
+    """Note that a key was used, unless that was noted after `before`. `address`: None where nobody knows."""
     yield _TOUCH(key_of=key_id, address=address, now=now, before=before)
 
 

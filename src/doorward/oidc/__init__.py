@@ -15,20 +15,23 @@ from doorward.oidc.live import Introspector, Live
 from doorward.oidc.model import (
     AUTH_METHODS,
     KINDS,
+    PROXY_CALLBACK,
     REVOCATIONS,
     WITHOUT_SECRET,
     AuthMethod,
     Client,
     ClientKind,
+    hash_of,
     redirect_problem,
 )
 from doorward.oidc.routes import OidcRoutes, metadata
-from doorward.oidc.signed import SignedStatements, check_public_keys, hash_of
+from doorward.oidc.signed import SignedStatements, check_public_keys
 
 __all__ = [
     "AUTHORIZE",
     "AUTH_METHODS",
     "KINDS",
+    "PROXY_CALLBACK",
     "REVOCATIONS",
     "WITHOUT_SECRET",
     "AuthMethod",

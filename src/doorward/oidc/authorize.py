@@ -233,6 +233,8 @@ def _prompt(sent: Mapping[str, str]) -> str:
     prompts = set(sent.get("prompt", "").split())
     if "none" in prompts and len(prompts) > 1:
         raise _RefusedError("invalid_request", "prompt none stands alone")
+    if {"create", "login"} <= prompts:
+        raise _RefusedError("invalid_request", "prompt create stands without login")
     if "none" in prompts:
         return "none"
     if "create" in prompts:  # OpenID Connect: Initiating User Registration 1.0; whoever is signed in has an account

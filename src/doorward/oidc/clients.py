@@ -152,16 +152,12 @@ class Clients:
         except ClientRefused as refused:
             if not (basic or assertion or client_id):
                 raise  # nobody has claimed to be anybody
-            await self.count_failure(caller)
+            async with await self.tries.admit(CLIENT, caller):
+                pass  # a failure, and one of those that are counted
             claimed = client_id or _claimed(authorization if basic else None, assertion)
             named = "unknown" if await self.find(claimed) is None else claimed  # no flood of made-up names
             await self.refusals.note(Event.AUTHN_LOGIN_FAIL, caller, {"client": named, "why": refused.reason})
             raise
-
-    async def count_failure(self, caller: Caller) -> None:
-        """Count what did not count. Raises RateLimited when there was too much of it from one address."""
-        async with await self.tries.admit(CLIENT, caller):
-            pass
 
     async def _by_secret(self, authorization: str, named: str) -> Client:
         client_id, secret = _decode_basic(authorization)

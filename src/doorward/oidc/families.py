@@ -55,6 +55,14 @@ class Families:
     audit: AuditTrail
     notices: SecurityNotices
 
+    async def knows_code(self, code: str) -> bool:
+        """Whether it was given to anybody, as far as is remembered, whatever has become of it."""
+        return await self.db.read(store.find_code(token_digest(code))) is not None
+
+    async def knows_token(self, token: str) -> bool:
+        """The same for a refresh token."""
+        return await self.db.read(store.find_token(token_digest(token))) is not None
+
     # Codes ------------------------------------------------------------------------------------------------------
 
     async def redeem(
@@ -78,8 +86,6 @@ class Families:
             yield from self._end_for_reuse(found.family_id, found.user_id, client, "code", caller, now)
             return Denied("code was used before")
 
-        if await self.db.read(store.find_code(code_digest)) is None:
-            return Denied("no such code")  # what was made up costs no write
         return await self.db.write(work)
 
     def _begin(
@@ -146,8 +152,6 @@ class Families:
             yield from store.use_family(family.id, now)
             return Granted(replace(family, used_at=now), user, refresh_token=successor)
 
-        if await self.db.read(store.find_token(sought)) is None:
-            return Denied("no such token")
         return await self.db.write(work)
 
     def _successor(self, token: RefreshToken, now: Instant) -> Work[str | None]:

@@ -20,23 +20,26 @@ from doorward.oidc import store
 from doorward.oidc.authorize import AUTHORIZE
 from doorward.oidc.clients import Clients
 from doorward.oidc.families import Denied, Families
-from doorward.oidc.model import OPENID, Client, Code
-from doorward.oidc.signed import hash_of
+from doorward.oidc.model import OPENID, Client, Code, hash_of
 from doorward.ports import Clock, Database, Sealer
 from doorward.sessions import Session, Sessions
 from doorward.users import User, UsersService
 
 START_SECONDS: Final = 900  # how long somebody may take to prove who they are
+LONGEST_PATH: Final = 1_000  # of what is kept in `state`; who comes by a longer one goes on at the start
 _START, _APP_SESSION = "forward_start", "forward_session"
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """Somebody is back: what their browser keeps for this host, for how long, and where they wanted to go."""
+    """Somebody is back: where they wanted to go, and what their browser keeps for this host, for how long.
 
-    cookie: str
-    seconds: int
+    `cookie`: None where the one they have is good.
+    """
+
     path: str
+    cookie: str | None = None
+    seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,9 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A sign-in that led nowhere: it took too long, or this browser has not begun it."""
+    """A sign-in that led nowhere. `reason`: why, for the log."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class Forward:
 
         `verifier`: a secret of this browser on the app's host (RFC 7636 §4.1); `path`: a local one, to come back to.
         """
-        state = self._signed(path, _START, client)
+        state = self._signed(path if len(path) <= LONGEST_PATH else "/", _START, client)
         asked = {
             "response_type": "code",
             "client_id": client.id,
@@ -93,27 +98,30 @@ class Forward:
         return f"{self.issuer}{AUTHORIZE}?{urlencode(asked)}"
 
     async def arrive(
-        self, client: Client, verifier: str | None, sent: Mapping[str, str], caller: Caller
+        self, client: Client, verifier: str | None, cookie: str | None, sent: Mapping[str, str], caller: Caller
     ) -> Arrived | Lost:
-        """Take a browser back.
+        """Take a browser back. `cookie`: what it has of this host already, as when a page is loaded again.
 
         Its own verifier is what tells a sign-in that this browser has begun from one that somebody planted in it
         (RFC 9700 §4.7.1).
         """
         path = self._read(sent.get("state", ""), _START, client)
         if verifier is None or path is None or sent.get("iss") != self.issuer:
-            return Lost()
-        challenge = hash_of(verifier)
+            return Lost("not begun here, or too long ago")
+        if await self._session(client, cookie) is not None:
+            return Arrived(path)
+        if "error" in sent:
+            return Lost(sent["error"])
 
         def fits(kept: Code) -> str | None:
-            return None if hmac.compare_digest(challenge, kept.code_challenge) else "begun in another browser"
+            return None if kept.answers(verifier) else "begun in another browser"
 
         found = await self.families.redeem(sent.get("code", ""), client, fits, None, caller)
         if isinstance(found, Denied):
-            return Lost()
+            return Lost(found.reason)
         family = found.family
         seconds = max(1, (family.expires_at - self.clock.now()) // SECOND)
-        return Arrived(self._signed(family.id, _APP_SESSION, client), seconds, path)
+        return Arrived(path, self._signed(family.id, _APP_SESSION, client), seconds)
 
     # Passing ------------------------------------------------------------------------------------------------------
 

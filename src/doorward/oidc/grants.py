@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +15,7 @@ from doorward.oidc import store
 from doorward.oidc.clients import Clients
 from doorward.oidc.families import Denied, Families, Granted
 from doorward.oidc.model import OPENID, Client, Code, Family, is_verifier, text_of
-from doorward.oidc.signed import SignedStatements, hash_of
+from doorward.oidc.signed import SignedStatements
 from doorward.ports import Clock, Database
 from doorward.tokens import ACCESS_TOKEN_SECONDS, AccessTokens, AppToken
 from doorward.users import User, UsersService
@@ -57,16 +56,22 @@ class Grants:
         """Give tokens. Raises OAuthRefused in the words of RFC 6749 §5.2."""
         client = await self.clients.authenticate(authorization, body, caller)
         kind = text_of(body, "grant_type")
-        _check_grant(client, kind)  # before a proof is written down
-        try:
-            asked = Asked(client, body, await self._key_shown(client, proof), caller)
-            if kind == "client_credentials":
-                return await self._for_itself(asked)
-            return await (self._by_code(asked) if kind == "authorization_code" else self._by_refresh(asked))
-        except OAuthRefused:
-            if not client.confidential:  # anybody can say that they are this app
-                await self.clients.count_failure(caller)
-            raise
+        _check_grant(client, kind)
+        if kind != "client_credentials":
+            await self._check_known(kind, body)
+        asked = Asked(client, body, await self._key_shown(client, proof), caller)
+        if kind == "client_credentials":
+            return await self._for_itself(asked)
+        return await (self._by_code(asked) if kind == "authorization_code" else self._by_refresh(asked))
+
+    async def _check_known(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Anybody can say that they are a public app, and make proofs: what they make up is written down nowhere."""
+        name = "code" if kind == "authorization_code" else "refresh_token"
+        shown = text_of(body, name)
+        if not shown:
+            raise OAuthRefused("invalid_request", f"{name} is required")
+        if not await (self.families.knows_code(shown) if name == "code" else self.families.knows_token(shown)):
+            raise OAuthRefused("invalid_grant", f"the {name.replace('_', ' ')} does not count", reason="made up")
 
     async def _key_shown(self, client: Client, proof: str | None) -> str | None:
         jkt = await self.signed.proof(proof, "POST", TOKEN)
@@ -78,14 +83,14 @@ class Grants:
 
     async def _by_code(self, asked: Asked) -> Mapping[str, Any]:
         code, verifier = asked.text("code"), asked.text("code_verifier")
-        if not code or not is_verifier(verifier):
-            raise OAuthRefused("invalid_request", "code and code_verifier are required")
+        if not is_verifier(verifier):
+            raise OAuthRefused("invalid_request", "code_verifier is required")
 
         def fits(kept: Code) -> str | None:
             _check_resource(asked, kept.resource)
             if kept.redirect_uri != asked.text("redirect_uri"):
                 return "redirect_uri is not that of the authorization request"
-            if not hmac.compare_digest(hash_of(verifier), kept.code_challenge):
+            if not kept.answers(verifier):
                 return "code_verifier does not match"
             if kept.dpop_jkt not in {None, asked.jkt}:
                 return "DPoP key is not that of the authorization request"
@@ -98,8 +103,6 @@ class Grants:
 
     async def _by_refresh(self, asked: Asked) -> Mapping[str, Any]:
         token = asked.text("refresh_token")
-        if not token:
-            raise OAuthRefused("invalid_request", "refresh_token is required")
 
         def check(family: Family) -> None:
             _check_resource(asked, family.resource)

@@ -1,5 +1,8 @@
 """What an app is to us, and the pure rules of its registration."""
 
+import base64
+import hashlib
+import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -131,12 +134,26 @@ def _bad_uris(client: Client, *, development: bool) -> Iterator[str]:
                 yield f"{name}: {uri!r} {wrong}"
         if len(set(uris)) < len(uris):
             yield f"{name}: one is given twice"
-    if client.kind == "proxy" and [urlsplit(uri).path for uri in client.redirect_uris] != [PROXY_CALLBACK]:
-        yield f"redirect-uri: for a proxy give one, and its path is {PROXY_CALLBACK}"
+    if client.kind == "proxy":
+        yield from _bad_proxy(client)
     for uri in client.resources:
         wrong = redirect_problem(uri, development=True)
         if wrong is not None:
             yield f"resource: {uri!r} {wrong}"
+
+
+def _bad_proxy(client: Client) -> Iterator[str]:
+    parts = [urlsplit(uri) for uri in client.redirect_uris]
+    if [(one.path, one.query) for one in parts] != [(PROXY_CALLBACK, "")]:
+        yield f"redirect-uri: for a proxy give one, which ends with {PROXY_CALLBACK}"
+    if (
+        client.scopes != (OPENID,)
+        or client.resources
+        or client.claims
+        or client.dpop
+        or client.post_logout_redirect_uris
+    ):
+        yield "proxy: it is given no tokens, so it has no scope, resource, claim, key or other address"
 
 
 def _bad_claims(client: Client, fields: Sequence[str]) -> Iterator[str]:
@@ -189,6 +206,11 @@ def _wrong_host(uri: str, parts: SplitResult) -> str | None:
     return None
 
 
+def hash_of(token: str) -> str:
+    """SHA-256 in base64url (`ath`, RFC 9449 §4.2; `S256`, RFC 7636 §4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
+
+
 def is_challenge(text: str) -> bool:
     """Whether it could be an S256 code challenge (RFC 7636 §4.2)."""
     return _CHALLENGE.fullmatch(text) is not None
@@ -216,6 +238,10 @@ class Code:
     expires_at: Instant
     used_at: Instant | None
     family_id: str | None
+
+    def answers(self, verifier: str) -> bool:
+        """Whether this is the verifier that the request promised to show (RFC 7636 §4.6)."""
+        return hmac.compare_digest(hash_of(verifier), self.code_challenge)
 
 
 @dataclass(frozen=True, slots=True)

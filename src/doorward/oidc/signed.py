@@ -13,7 +13,7 @@ from doorward.kernel import strict_json
 from doorward.kernel.errors import ClientRefused, Malformed, OAuthRefused
 from doorward.kernel.instant import SECOND
 from doorward.oidc import store
-from doorward.oidc.model import ASSERTION_SECONDS, PROOF_SECONDS, Client
+from doorward.oidc.model import ASSERTION_SECONDS, PROOF_SECONDS, Client, hash_of
 from doorward.ports import Clock, Database
 from doorward.tokens import ALGORITHMS, Jwk, import_key, verified
 
@@ -124,11 +124,6 @@ def check_public_keys(jwks: object) -> Mapping[str, Any]:
         except JoseError as error:
             raise ValueError(f"a key cannot be read: {error}") from error
     return {"keys": keys}
-
-
-def hash_of(token: str) -> str:
-    """SHA-256 in base64url (`ath`, RFC 9449 §4.2; `S256`, RFC 7636 §4.2)."""
-    return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
 
 
 def _split(text: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -265,7 +265,9 @@ class Sessions:
         """The live session with this id, for tokens that name it (`sid`)."""
         now = self.clock.now()
         entry = self.cache.get_by_id(session_id) if self.feed.fresh(now) else None
-        found = entry.session if entry is not None else await self.db.read(store.find_by_id(session_id))
+        if entry is not None and now - entry.seen_at < TOUCH_EVERY and entry.session.live(now, self.profiles):
+            return entry.session
+        found = await self.db.read(store.find_by_id(session_id))  # another worker may have written down its use
         return found if found is not None and found.live(now, self.profiles) else None
 
     def peek(self, token: str, now: Instant) -> Cached | None:
@@ -298,8 +300,10 @@ class Sessions:
 
     async def note_use(self, session: Session) -> None:
         """Count idle time from now, for a session that was used without its token."""
-        if await self._touched(session, self.clock.now()) is not session:
-            self.cache.drop_session(session.id)  # what it knows is older now than what is written down
+        touched = await self._touched(session, self.clock.now())
+        entry = self.cache.get_by_id(session.id)
+        if entry is not None and entry.session is session:
+            entry.session, entry.seen_at = touched, touched.last_seen_at
 
     # Changing ---------------------------------------------------------------------------------------------------
 

@@ -85,7 +85,10 @@ _ROTATE = Statement(
     .returning(session.c.id)
 )
 _TOUCH = Statement(
-    update(session).where(session.c.id == p("session_id")).values(last_seen_at=p("now")).returning(session.c.id)
+    update(session)
+    .where(session.c.id == p("session_id"), session.c.last_seen_at < p("now"))
+    .values(last_seen_at=p("now"))
+    .returning(session.c.id)
 )
 
 _INSERT_REVOCATION = Statement(

@@ -33,7 +33,7 @@ from doorward.config import Settings, load
 from doorward.datadir import DataDir
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.messages import Kind
-from doorward.oidc import AUTHORIZE, REVOCATIONS, Client, ClientKind, hash_of
+from doorward.oidc import AUTHORIZE, PROXY_CALLBACK, REVOCATIONS, WITHOUT_SECRET, Client, ClientKind, hash_of
 from doorward.testing.browser import Browser
 from doorward.testing.clock import LiveClock, Seconds
 from doorward.testing.hosting import app_in_thread, doorward_in_thread, listening, port_of
@@ -202,8 +202,8 @@ class Server:
     def add_app(self, *, url: str = "http://127.0.0.1", **registration: Unpack[Registration]) -> RegisteredApp:
         """Register an app, with the callback that the client library has by default."""
         kind, scopes = registration.get("kind", "web"), registration.get("scopes", ())
-        public, service = kind in {"spa", "native"}, kind == "service"
-        redirect_uri = f"{url}/auth/callback"
+        public, service = kind in WITHOUT_SECRET, kind == "service"
+        redirect_uri = f"{url}{PROXY_CALLBACK if kind == 'proxy' else '/auth/callback'}"
         wanted = Client(
             id="",
             name=registration.get("name", "App"),
