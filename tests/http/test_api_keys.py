@@ -313,3 +313,22 @@ async def test_a_key_that_apps_are_sent_is_counted_and_seen_to_be_used(world: Wo
     assert (await use(world, key)).status_code == 429
     (noted,) = await audited(world, "excess_rate_limit_exceeded")
     assert json.loads(noted.payload or "")["action"] == "api-key"
+
+
+@pytest.mark.asvs("2.4.1")
+async def test_keys_of_one_user_do_not_keep_out_those_of_another_at_the_same_app(
+    world: World, visitor: Visitor
+) -> None:
+    """All of them are asked about from the address of the app."""
+    app = await register(world)
+    await visitor.sign_up("ada")
+    key = await make(visitor, "orders:read")
+    limiter = world.services.api_keys.limiter
+    for number in range(6000):  # what one address may use up in a minute
+        async with await limiter.admit("api-key", "198.51.100.77", {"key": f"another {number}"}):
+            pass
+    told = {"x-api-key": key["secret"]}
+    assert (await world.visitor("198.51.100.77").get("/api/users/me", headers=told)).status_code == 429
+    assert (await app.introspect(key["secret"]))["active"] is True
+    (row,) = (await visitor.get(KEYS)).json()["data"]
+    assert row["last_address"] is None, "where the app is, is not where the key was used"
