@@ -170,6 +170,14 @@ def test_who_has_no_account_yet_makes_one_on_the_way(context: BrowserContext, ap
     app.arrived(page)
 
 
+def test_the_link_at_the_top_keeps_the_way_on_too(context: BrowserContext, app: App) -> None:
+    page = context.new_page()
+    page.goto(app.url())
+    page.get_by_role("navigation", name="Site").get_by_role("link", name="Sign up").click()
+    fill_in(page)
+    app.arrived(page)
+
+
 def test_a_wrong_password_on_the_way_loses_nothing(context: BrowserContext, app: App) -> None:
     page = context.new_page()
     uid = sign_up(page, app.issuer)

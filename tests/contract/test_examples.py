@@ -177,6 +177,14 @@ def test_nothing_is_overwritten_and_nothing_registered_then(tmp_path: Path) -> N
     assert json.loads(operate("client", "list", "--json", "--data", data).stdout) == []
 
 
+def test_where_there_is_no_doorward_nothing_is_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = operate("add", "flask", "notes")
+    assert refused.exit_code == 1
+    assert "There is no Doorward at doorward-data. Run this where it was started, or give --data" in refused.output
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:5001/", "app.example", "ftp://127.0.0.1", "http://app.example"])
 def test_an_address_that_cannot_be_an_apps_is_refused(tmp_path: Path, url: str) -> None:
     refused = operate("add", "flask", str(tmp_path / "notes"), "--url", url, "--data", str(tmp_path / "data"))

@@ -204,9 +204,10 @@ def run(place: Place, stack: ExitStack) -> None:
     if place.settings.exists():
         check(place)
     else:
-        say("Once: registering the app, moving the sample's users and notes in …")
+        say("Once: registering the app, moving the sample's users and notes in, two broken ones on purpose …")
         old = sample.write(place.folder / "old")
         place.doorward("user", "import", str(old[0]), "--from", "flask-portfolio")
+    say("Starting Doorward, the API and the front end …")
     serve = ["serve", "--data", str(place.folder / "doorward"), "--config", str(CONFIG)]
     doorward = start("doorward", [*place.command, *serve], f"{place.issuer}/livez")
     if old is not None:
@@ -228,7 +229,7 @@ def insist_on_free(port: int) -> None:
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        raise Stopped(f"Port {port} is in use; name others with --port, for instance 8100") from error
+        raise Stopped(f'Port {port} is in use. Take others: make demo ARGS="--port 8100"') from error
 
 
 def greet(place: Place) -> None:

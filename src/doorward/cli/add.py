@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import click
 
 from doorward import app
 from doorward.cli.common import open_place, places, with_services
+from doorward.datadir import choose
 from doorward.kernel.caller import LOCAL_OPERATOR
 from doorward.oidc import Client
 from doorward.web.script import SCRIPT, load_script
@@ -66,6 +68,10 @@ def command(framework: str, folder: Path, url: str, issuer: str | None, data: st
     """
     if folder.exists() and any(folder.iterdir()):
         raise click.ClickException(f"{folder} is not empty. Name another directory: nothing is overwritten")
+    directory = choose(data, os.environ)
+    if data is None and not directory.exists():  # or the app would be known to a Doorward that nobody runs
+        missing = f"There is no Doorward at {directory}. Run this where it was started, or give --data"
+        raise click.ClickException(missing)
     address = urlsplit(url)
     if url != f"{address.scheme}://{address.netloc}" or address.scheme not in {"http", "https"}:
         raise click.ClickException(f"--url {url}: give scheme, host and port alone, such as {DEFAULT_URL}")

@@ -345,7 +345,7 @@ class Browser:
             sealed = b""
         opened = unseal(self._key, sealed, state)
         if opened is None:
-            raise SignInFailed("this browser began no such sign-in")
+            raise SignInFailed(f"this browser began no such sign-in at {self.settings.app_url}")
         begun = Begun(**json.loads(opened))
         if begun.state != state or self.clock.now() - begun.at > SIGN_IN_SECONDS:
             raise SignInFailed("the sign-in took too long")
