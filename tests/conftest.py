@@ -27,8 +27,9 @@ STORIES = 15
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Know `--rounds`, `--stories` and `--shrink`."""
-    parser.addoption("--rounds", type=int, default=20, help="how often durability tests kill the server (default: 20)")
+    """Know `--rounds`, `--stories`, `--shrink` and `--every-case`."""
+    parser.addoption("--rounds", type=int, default=12, help="how often durability tests kill the server (default: 12)")
+    parser.addoption("--every-case", action="store_true", help="every case of a test on both databases; takes minutes")
     parser.addoption("--stories", type=int, default=STORIES, help="how many lives are lived (default: %(default)s)")
     parser.addoption("--shrink", action="store_true", help="make a story that fails short; takes minutes")
 
@@ -36,6 +37,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     """Close the network before the first test is even imported."""
     forbid_the_outside_world()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Over HTTP every test runs on both databases, and of its further cases each on one, in turn.
+
+    What differs between cases is what is sent; what differs between databases shows with any of them. The rooms' own
+    tests run every case on both.
+    """
+    if config.getoption("--every-case") or any("[" in argument for argument in config.args):
+        return
+    cases: dict[str, dict[str, int]] = {}
+    spared = []
+    for item in items:
+        chosen = getattr(item, "callspec", None)
+        database = None if chosen is None else chosen.params.get("database_address")
+        if database is None or item.path.parent.name not in {"attacks", "http"}:
+            continue
+        test, _, rest = item.nodeid.partition("[")
+        known = cases.setdefault(test, {})
+        number = known.setdefault(rest.replace(database, ""), len(known))
+        if number and database == ("sqlite", "postgresql")[number % 2]:
+            spared.append(item)
+    if spared:
+        config.hook.pytest_deselected(items=spared)
+        items[:] = [item for item in items if item not in set(spared)]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
