@@ -226,7 +226,9 @@ async def test_after_14_days_nothing_is_left_but_the_audit_and_the_last_mails(wo
     tables = await dump(world.services.db)
     holding = {name for name, rows in tables.items() if any(user_id in map(str, row) for row in rows)}
     assert holding == {"audit_event", "revocation", "user_event"}, "apps are told of whom to forget"
-    named = {name for name, rows in tables.items() if any("ada" in str(value) for row in rows for value in row)}
+    # As a word: ids and digests have those letters by chance now and then.
+    word = re.compile(r"\bada\b")
+    named = {name for name, rows in tables.items() if any(word.search(str(value)) for row in rows for value in row)}
     assert named <= {"message", "audit_event"}
     (event,) = await audited(world, "user_deleted")
     assert (event.user_id, event.actor_id, event.address) == (user_id, user_id, "local")
