@@ -97,6 +97,14 @@ async def test_a_code_counts_once_and_its_reuse_ends_what_came_of_it(world: Worl
     assert await browser.status() == 401
 
 
+async def test_whoever_signs_in_next_in_the_same_browser_is_who_arrives(world: World, wiki: str) -> None:
+    """Also while the session of before lives on, as when its cookie at our host was deleted."""
+    browser = Browser(world, wiki)
+    for uid in ("ada", "bob"):
+        await browser.enter(await member(world, uid))
+        assert (await browser.http.get(f"{wiki}/check")).headers["remote-user"] == uid
+
+
 async def test_code_and_cookie_of_one_app_open_no_other(world: World, wiki: str) -> None:
     browser, ada = Browser(world, wiki), await member(world)
     desk = await behind_proxy(world, "desk", DESK)

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import NotFound
+from doorward.kernel.ids import token_digest
 from doorward.kernel.instant import SECOND
 from doorward.oidc import store
 from doorward.oidc.authorize import AUTHORIZE
@@ -108,10 +109,10 @@ class Forward:
         path = self._read(sent.get("state", ""), _START, client)
         if verifier is None or path is None or sent.get("iss") != self.issuer:
             return Lost("not begun here, or too long ago")
-        if await self._session(client, cookie) is not None:
-            return Arrived(path)
         if "error" in sent:
-            return Lost(sent["error"])
+            return Lost("refused by the authorization endpoint")
+        if await self._came_of(sent.get("code", ""), client, cookie):
+            return Arrived(path)
 
         def fits(kept: Code) -> str | None:
             return None if kept.answers(verifier) else "begun in another browser"
@@ -122,6 +123,12 @@ class Forward:
         family = found.family
         seconds = max(1, (family.expires_at - self.clock.now()) // SECOND)
         return Arrived(path, self._signed(family.id, _APP_SESSION, client), seconds)
+
+    async def _came_of(self, code: str, client: Client, cookie: str | None) -> bool:
+        """Whether the browser has already what came of this very code. Of any other it gets what that leads to."""
+        kept = await self.db.read(store.find_code(token_digest(code)))
+        is_same = kept is not None and kept.family_id == self._read(cookie or "", _APP_SESSION, client)
+        return is_same and await self._session(client, cookie) is not None
 
     # Passing ------------------------------------------------------------------------------------------------------
 
