@@ -359,15 +359,7 @@ function byTokens(issuer, { clientId, redirectUri, scope = "openid profile offli
     return `${text}.${base64url(await crypto.subtle.sign(how, pair.privateKey, new TextEncoder().encode(text)))}`;
   }
 
-  state.begin = begin;
-  return {
-    signIn,
-    signOut,
-    user: async () => (await state.first(), state.user),
-    fetch: request,
-    replayed: (allow) => replayed(name, state, allow, request),
-    onChange: state.onChange,
-  };
+  return opened(name, state, { begin, signIn, signOut, request });
 }
 
 // By cookie: Doorward's own origin ------------------------------------------------------------------------------------
@@ -435,7 +427,14 @@ function byCookie(issuer) {
   const codeOf = async (answer) =>
     answer.status === 403 ? (await answer.clone().json().catch(() => ({}))).code : undefined;
 
-  state.begin = load;
+  return opened(name, state, { begin: load, signIn, signOut, request });
+}
+
+// What both share -----------------------------------------------------------------------------------------------------
+
+/** What a page holds, whichever way it is signed in. `begin` finds out who is there. */
+function opened(name, state, { begin, signIn, signOut, request }) {
+  state.begin = begin;
   return {
     signIn,
     signOut,
@@ -445,8 +444,6 @@ function byCookie(issuer) {
     onChange: state.onChange,
   };
 }
-
-// What both share -----------------------------------------------------------------------------------------------------
 
 /** Who is signed in, as far as this tab knows, and everybody who wants to hear of it: listeners here, other tabs. */
 function watched(name, hear, look) {

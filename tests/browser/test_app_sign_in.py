@@ -122,10 +122,21 @@ def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Browse
     assert [text for text in complaints if "Content Security Policy" in text] == []
 
 
-def sign_up(page: Page, issuer: str) -> str:
-    """An account, and the browser signed in; its username."""
-    page.goto(f"{issuer}/sign-up")
-    return fill_in(page)
+def member(context: BrowserContext, app: App) -> tuple[Page, str]:
+    """Somebody with an account, signed in; their username."""
+    page = context.new_page()
+    page.goto(f"{app.issuer}/sign-up")
+    uid = fill_in(page)
+    expect(page.locator("h1")).to_have_text("Your profile")
+    return page, uid
+
+
+def member_elsewhere(context: BrowserContext, app: App) -> tuple[Page, str]:
+    """The same in a browser that knows nothing of them, on the page where the app has sent it."""
+    page, uid = member(context, app)
+    context.clear_cookies()
+    page.goto(app.url())
+    return page, uid
 
 
 def fill_in(page: Page) -> str:
@@ -144,20 +155,14 @@ def sign_in(page: Page, uid: str) -> None:
 
 
 def test_who_has_an_account_signs_in_and_is_at_the_app(context: BrowserContext, app: App) -> None:
-    page = context.new_page()
-    uid = sign_up(page, app.issuer)
-    expect(page.locator("h1")).to_have_text("Your profile")
-    context.clear_cookies()
-    page.goto(app.url())
+    page, uid = member_elsewhere(context, app)
     sign_in(page, uid)
     claims = app.arrived(page)
     assert (claims["iss"], claims["aud"]) == (app.issuer, app.client_id)
 
 
 def test_who_is_signed_in_goes_straight_through(context: BrowserContext, app: App) -> None:
-    page = context.new_page()
-    sign_up(page, app.issuer)
-    expect(page.locator("h1")).to_have_text("Your profile")
+    page, _ = member(context, app)
     page.goto(app.url())
     app.arrived(page)
 
@@ -179,11 +184,7 @@ def test_the_link_at_the_top_keeps_the_way_on_too(context: BrowserContext, app: 
 
 
 def test_a_wrong_password_on_the_way_loses_nothing(context: BrowserContext, app: App) -> None:
-    page = context.new_page()
-    uid = sign_up(page, app.issuer)
-    expect(page.locator("h1")).to_have_text("Your profile")
-    context.clear_cookies()
-    page.goto(app.url())
+    page, uid = member_elsewhere(context, app)
     page.fill("[name=identifier]", uid)
     page.fill("[name=password]", "not it at all, sorry")
     page.click(SUBMIT)
@@ -193,9 +194,7 @@ def test_a_wrong_password_on_the_way_loses_nothing(context: BrowserContext, app:
 
 
 def test_an_app_that_wants_a_fresh_proof_gets_one(context: BrowserContext, app: App) -> None:
-    page = context.new_page()
-    sign_up(page, app.issuer)
-    expect(page.locator("h1")).to_have_text("Your profile")
+    page, _ = member(context, app)
     page.goto(app.url(prompt="login"))
     page.fill("[name=password]", PASSWORD)
     page.click(SUBMIT)
@@ -203,9 +202,7 @@ def test_an_app_that_wants_a_fresh_proof_gets_one(context: BrowserContext, app: 
 
 
 def test_an_app_that_wants_a_second_step_waits_until_one_is_set_up(context: BrowserContext, app: App) -> None:
-    page = context.new_page()
-    sign_up(page, app.issuer)
-    expect(page.locator("h1")).to_have_text("Your profile")
+    page, _ = member(context, app)
     page.goto(app.url(acr_values="aal2"))
     page.get_by_role("button", name="Set up an app").click()
     key = page.inner_text("#app-key").replace(" ", "")

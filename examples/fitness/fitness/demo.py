@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,6 +259,11 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def leave(*_: object) -> None:
+    """End as by Ctrl-C: what was started is stopped on the way out."""
+    sys.exit(0)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; the exit status."""
     parser = argparse.ArgumentParser("make demo", description="Run the fitness example on this machine.")
@@ -268,7 +273,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     asked = parser.parse_args(arguments)
     asked.data.mkdir(parents=True, exist_ok=True)
-    leave: Callable[[int, object], None] = lambda *_: sys.exit(0)  # noqa: E731  short
     signal.signal(signal.SIGTERM, leave)
     try:
         with ExitStack() as stack:
