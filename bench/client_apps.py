@@ -40,24 +40,31 @@ def flask_app() -> flask.Flask:
 
 
 def fastapi_app() -> fastapi.FastAPI:
-    """Two endpoints that do the same, but for who may see them."""
+    """Endpoints that do the same, but for who may see them: whoever it is, by a dependency, or by their router."""
     app = fastapi.FastAPI()
     doorward = doorward_client.fastapi.Doorward(app)
+    free, guarded = fastapi.APIRouter(), fastapi.APIRouter(route_class=doorward.route())
 
-    @app.get("/protected")
+    @free.get("/open")
+    async def everybody() -> dict[str, str]:
+        return {"sub": "somebody"}
+
+    @free.get("/protected")
     async def protected(
         user: Annotated[doorward_client.Principal, fastapi.Depends(doorward.login_required)],
     ) -> dict[str, str]:
         return {"sub": user.sub}
 
-    @app.get("/open")
-    async def everybody() -> dict[str, str]:
-        return {"sub": "somebody"}
-
-    @app.get("/spent")
+    @free.get("/spent")
     async def spent() -> dict[str, float]:
         return {"seconds": time.process_time()}
 
+    @guarded.get("/router")
+    async def in_router(request: fastapi.Request) -> dict[str, str]:
+        return {"sub": doorward.user(request).sub}
+
+    app.include_router(free)
+    app.include_router(guarded)
     return app
 
 

@@ -26,8 +26,8 @@ from doorward.testing.hosting import app_in_thread
 from doorward_client import Principal
 from doorward_client.threads import GUARDS
 
-FRAMEWORKS = ["flask", "fastapi", "django", "asgi", "wsgi"]
-READS_FORMS = {"flask", "fastapi", "django"}
+FRAMEWORKS = ["flask", "fastapi", "fastapi_routers", "django", "asgi", "wsgi"]
+READS_FORMS = {"flask", "fastapi", "fastapi_routers", "django"}
 Given = Mapping[str, Any]
 
 
@@ -106,6 +106,30 @@ def in_fastapi(given: Given) -> Any:
     async def csrf(request: fastapi.Request) -> dict[str, Any]:
         return {"token": doorward.csrf_token(request)}
 
+    return app
+
+
+def in_fastapi_routers(given: Given) -> Any:
+    app = fastapi.FastAPI()
+    doorward = doorward_client.fastapi.Doorward(app, **given)
+
+    @app.get("/open")
+    async def everybody(user: Annotated[Principal | None, fastapi.Depends(doorward.maybe_user)]) -> dict[str, Any]:
+        return {"sub": None if user is None else user.sub}
+
+    @app.get("/csrf")
+    async def csrf(request: fastapi.Request) -> dict[str, Any]:
+        return {"token": doorward.csrf_token(request)}
+
+    for where, asked in ASKED.items():
+        if where != "/open":
+            router = fastapi.APIRouter(route_class=doorward.route(**asked))
+
+            @router.api_route(where, methods=["GET", "POST"])
+            async def protected(request: fastapi.Request) -> dict[str, Any]:
+                return told(doorward.user(request))
+
+            app.include_router(router)
     return app
 
 
@@ -230,6 +254,7 @@ def in_wsgi(given: Given) -> WSGIApplication:
 BUILT: Mapping[str, Callable[[Given], Any]] = {
     "flask": in_flask,
     "fastapi": in_fastapi,
+    "fastapi_routers": in_fastapi_routers,
     "django": in_django,
     "asgi": in_asgi,
     "wsgi": in_wsgi,

@@ -1,7 +1,9 @@
 """From a request to a principal, written once for threads and for tasks, and the answer when there is none."""
 
 import json
+from collections.abc import MutableMapping
 from dataclasses import dataclass
+from typing import Any
 
 from doorward_client.api_keys import PREFIX, is_api_key
 from doorward_client.browser import Browser
@@ -71,7 +73,7 @@ class Core:
 
     def quick(self, request: Request) -> Principal | None:
         """Who sent the request, if that can be told at once; it can for nearly all. Raises InvalidToken."""
-        known: Principal | None = request.kept.get(self._kept_as)
+        known = self.kept(request.kept)
         if known is not None:
             return known
         authorization = request.header("authorization")
@@ -88,8 +90,18 @@ class Core:
 
     def identify(self, request: Request) -> Flow[Principal]:
         """Who sent the request, which `quick` tells from then on: a DPoP proof counts only once. Raises Refused."""
-        found = request.kept[self._kept_as] = yield from self._identify(request)
+        found = yield from self._identify(request)
+        self.keep(request.kept, found)
         return found
+
+    def keep(self, kept: MutableMapping[str, Any], principal: Principal) -> None:
+        """Remember with the request who sent it. `kept` is what the framework keeps of one request, and no longer."""
+        kept[self._kept_as] = principal
+
+    def kept(self, kept: MutableMapping[str, Any]) -> Principal | None:
+        """Who is remembered with a request."""
+        principal: Principal | None = kept.get(self._kept_as)
+        return principal
 
     def _identify(self, request: Request) -> Flow[Principal]:
         authorization, key = request.header("authorization"), request.header("x-api-key")
