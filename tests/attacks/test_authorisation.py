@@ -97,6 +97,7 @@ OPEN = {  # what strangers may call; a new one has to be added here on purpose
     "POST /not-me/{token}",
     "POST /oauth/authorize",
     "POST /oauth/introspect",
+    "POST /oauth/revocations",
     "POST /oauth/revoke",
     "POST /oauth/token",
     "POST /oauth/userinfo",

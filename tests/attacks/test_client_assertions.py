@@ -2,19 +2,15 @@
 
 import asyncio
 import json
-import secrets
 from base64 import b64encode
 from typing import Any
 
 import pytest
 
-from doorward.kernel.instant import SECOND
 from doorward.oidc import check_public_keys
 from tests.http.conftest import ORIGIN, World
-from tests.support.apps import App, Key, register, register_public, register_service
+from tests.support.apps import App, Key, assertion, register, register_public, register_service, shown
 from tests.support.attack import audited, dump
-
-TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 async def registered(world: World) -> tuple[App, Key]:
@@ -23,18 +19,8 @@ async def registered(world: World) -> tuple[App, Key]:
     return await register_service(world, auth_method="private_key_jwt", jwks=check_public_keys(jwks)), key
 
 
-def assertion(world: World, app: App, key: Key, header: dict[str, Any] | None = None, **changed: Any) -> str:
-    now = world.clock.now() // SECOND
-    claims = {
-        "iss": app.client.id, "sub": app.client.id, "aud": ORIGIN, "exp": now + 300, "jti": secrets.token_hex(8),
-        **changed,
-    }  # fmt: skip
-    kept = {name: value for name, value in claims.items() if value is not ...}
-    return key.sign({"alg": "ES256", "kid": "one", **(header or {})}, kept)
-
-
 async def status(app: App, sent: str, **more: str) -> int:
-    body = {"grant_type": "client_credentials", "client_assertion": sent, "client_assertion_type": TYPE, **more}
+    body = {"grant_type": "client_credentials", **shown(sent), **more}
     answer = await app.http.post("/oauth/token", data=body)
     assert answer.is_success or answer.json()["error"] == "invalid_client", answer.text
     return answer.status_code

@@ -19,7 +19,7 @@ ISSUER = "https://id.example"
 
 
 def settings(path: Path) -> Settings:
-    return Settings(ISSUER, "app", private_key=path, revocation="introspection")
+    return Settings(ISSUER, "app", private_key=path)
 
 
 def test_each_assertion_is_for_the_issuer_alone_lasts_a_minute_and_is_another(

@@ -375,7 +375,7 @@ def test_refused_tokens_are_not_kept(guard: Asked, doorward_issuer: Issuer, clai
      {"issuer": "https://id.example?x"}, {"issuer": "ftp://127.0.0.1"}, {"issuer": ""}, {"client_id": ""},
      {"client_secret": None}, {"app_url": "http://app.example"}, {"app_url": "https://app.example/path"},
      {"require_dpop": True, "app_url": None}, {"revocation": "introspect"}, {"revocation": "Feed"},
-     {"private_key": "key.pem"}, {"private_key": "key.pem", "client_secret": None}, {"revocation": "none"},
+     {"private_key": "key.pem"}, {"revocation": "none"},
      {"revocation": ""}, {"app_url": "https://App.example"},
      {"app_url": "https://app.example:443"}, {"app_url": "http://localhost:80"}, {"app_url": "https://app.example:"},
      {"app_url": "https://app.example:70000"}, {"app_url": "https://bücher.example"}, {"prefix": ""}, {"prefix": "/"},

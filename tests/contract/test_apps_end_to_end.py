@@ -141,7 +141,6 @@ def test_an_app_may_prove_who_it_is_with_a_key_of_its_own(
             "issuer": site.url,
             "client_id": made["client_id"],
             "private_key": private,
-            "revocation": "introspection",
             "app_url": url,
         }
         with serving("flask", listener, given):

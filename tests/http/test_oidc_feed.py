@@ -8,13 +8,23 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
-from doorward.oidc import following
+from doorward.oidc import check_public_keys, following
 from doorward.sessions import list_revocations
 from tests.http.conftest import ORIGIN, World
-from tests.support.apps import claims_of, member, register, register_public, register_service
+from tests.support.apps import (
+    Key,
+    assertion,
+    claims_of,
+    member,
+    register,
+    register_public,
+    register_service,
+    shown,
+)
 from tests.support.attack import OPERATOR
 
 
@@ -26,13 +36,14 @@ class Stream:
     headers: dict[str, str] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
     ended: bool = False
+    body: bytes = b""
     _read: bool = False
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def receive(self) -> dict[str, Any]:
         if not self._read:
             self._read = True
-            return {"type": "http.request", "body": b"", "more_body": False}
+            return {"type": "http.request", "body": self.body, "more_body": False}
         await self._gone.wait()
         return {"type": "http.disconnect"}
 
@@ -55,10 +66,16 @@ class Stream:
 
 
 @asynccontextmanager
-async def following_of(world: World, headers: dict[str, str], query: str = "") -> AsyncIterator[Stream]:
-    stream = Stream()
+async def following_of(
+    world: World, headers: dict[str, str], query: str = "", form: dict[str, str] | None = None
+) -> AsyncIterator[Stream]:
+    """By GET; with a form by POST."""
+    stream = Stream(body=urlencode(form or {}).encode())
+    if form is not None:
+        headers = {**headers, "content-type": "application/x-www-form-urlencoded"}
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1",
+        "method": "GET" if form is None else "POST",
         "path": "/oauth/revocations", "raw_path": b"/oauth/revocations", "root_path": "", "scheme": "http",
         "query_string": query.encode(), "client": ("127.0.0.1", 1), "server": ("localhost", 8000),
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
@@ -199,6 +216,55 @@ async def test_only_apps_that_can_prove_it_may_follow(world: World) -> None:
         assert stream.status == 401
     async with following_of(world, app.basic, "after=-1") as stream:
         assert stream.status == 400
+
+
+@pytest.mark.asvs("10.4.16")
+async def test_a_form_has_room_for_every_way_to_prove_it(world: World) -> None:
+    key, ada = Key(world), await member(world)
+    public = check_public_keys({"keys": [{**key.jwk.as_dict(private=False), "kid": "one"}]})
+    keyed = await register(world, auth_method="private_key_jwt", jwks=public)
+    app, session = await register(world), (await ada.get("/api/sessions/current")).json()["id"]
+    sent = shown(assertion(world, keyed, key))
+    async with following_of(world, {}, form=sent) as by_key, following_of(world, app.basic, form={}) as by_secret:
+        assert (by_key.status, by_secret.status) == (200, 200)
+        await ada.send("DELETE", "/api/sessions/current")
+        await until(lambda: by_key.heard("session", session) and by_secret.heard("session", session), 2)
+    world.clock.advance(661)
+    await fresh(world)
+    for after, hears in (("1", True), ("", False)):
+        async with following_of(world, app.basic, form={"after": after}) as stream:
+            await until(lambda: stream.lines)
+            assert stream.heard("session", session) is hears, "from a number on, or what can still matter"
+
+
+@pytest.mark.asvs("8.2.1")
+@pytest.mark.asvs("10.4.16")
+async def test_a_form_that_proves_nothing_is_refused(world: World) -> None:
+    key, thief = Key(world), Key(world)
+    public = check_public_keys({"keys": [{**key.jwk.as_dict(private=False), "kid": "one"}]})
+    keyed = await register(world, auth_method="private_key_jwt", jwks=public)
+    narrow = await register(world, scopes=("openid",), auth_method="private_key_jwt", jwks=public)
+    app, spa, service = await register(world), await register_public(world), await register_service(world)
+    bearer = (await service.token(grant_type="client_credentials", resource=ORIGIN)).json()["access_token"]
+    once = shown(assertion(world, keyed, key))
+    async with following_of(world, {}, form=once) as stream:
+        assert stream.status == 200
+    cases: list[tuple[dict[str, str], dict[str, str], int]] = [
+        ({}, {}, 401),
+        ({}, once, 401),
+        ({}, shown(assertion(world, keyed, thief)), 401),
+        ({}, shown(assertion(world, keyed, key)) | {"client_id": app.client.id}, 401),
+        ({}, shown(assertion(world, narrow, key)), 403),
+        ({}, {"client_id": spa.client.id}, 401),
+        ({}, {"client_id": app.client.id}, 401),
+        ({"authorization": f"Bearer {bearer}"}, {}, 401),
+        (app.basic, {"after": "-1"}, 400),
+        (app.basic, {"after": "9" * 19}, 400),
+        (app.basic, shown(assertion(world, keyed, key)), 400),  # two ways at once (RFC 6749 §2.3)
+    ]
+    for headers, form, status in cases:
+        async with following_of(world, headers, form=form) as stream:
+            assert stream.status == status, (headers, form)
 
 
 @pytest.mark.asvs("15.1.3")

@@ -271,13 +271,20 @@ async def apps(world: World, described: Described) -> None:
     for headers in (scopeless, bearer):
         described.check(await app.http.get("/oauth/revocations", headers=headers))
     described.check(await app.http.get("/oauth/revocations?after=x", headers=app.basic))
+    narrow = await register(world, scopes=("openid",))
+    for headers, after in ((app.basic, "x"), ({}, "1"), (narrow.basic, "1")):
+        described.check(await app.http.post("/oauth/revocations", data={"after": after}, headers=headers))
     await world.services.sessions.feed.read_once()  # the clock was moved, and nobody believes a feed of before
-    stream = asyncio.create_task(app.http.get("/oauth/revocations", headers=own))
-    while not world.services.apps.following.streams:
+    streams = [
+        asyncio.create_task(app.http.get("/oauth/revocations", headers=own)),
+        asyncio.create_task(app.http.post("/oauth/revocations", data={"after": ""}, headers=app.basic)),
+    ]
+    while world.services.apps.following.streams < len(streams):
         await asyncio.sleep(0.01)
-        assert not stream.done()
+        assert not any(stream.done() for stream in streams)
     world.services.apps.following.stop()  # a test client reads an answer to its end
-    described.check(await stream)
+    for stream in streams:
+        described.check(await stream)
 
 
 async def conditions(send: Send, ada: Visitor, user_id: str) -> None:

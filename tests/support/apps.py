@@ -203,3 +203,20 @@ class Key:
 def encoded(part: Mapping[str, Any]) -> str:
     """One part of a token."""
     return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+
+
+def assertion(world: World, app: App, key: Key, header: dict[str, Any] | None = None, **changed: Any) -> str:
+    """What a client signs to show who it is (RFC 7523); what is `...` is left out."""
+    now = world.clock.now() // SECOND
+    claims = {
+        "iss": app.client.id, "sub": app.client.id, "aud": ORIGIN, "exp": now + 300, "jti": secrets.token_hex(8),
+        **changed,
+    }  # fmt: skip
+    kept = {name: value for name, value in claims.items() if value is not ...}
+    return key.sign({"alg": "ES256", "kid": "one", **(header or {})}, kept)
+
+
+def shown(assertion: str) -> dict[str, str]:
+    """The fields of a form in which an assertion is sent."""
+    kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    return {"client_assertion": assertion, "client_assertion_type": kind}

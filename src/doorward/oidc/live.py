@@ -193,13 +193,17 @@ class Live:
     async def follower(self, authorization: str | None, proof: str | None, path: str, caller: Caller) -> Client:
         """The app that wants to follow revocations. Raises ClientRefused, TokenRefused, ScopeRefused."""
         if (authorization or "").partition(" ")[0].lower() not in {"bearer", "dpop"}:
-            asking = await self.confidential(authorization, {}, caller)
-            if REVOCATIONS not in asking.scopes:
-                raise ScopeRefused(REVOCATIONS)
-            return asking
+            return await self.following_client(authorization, {}, caller)
         token, client = await self.presented(authorization, proof, "GET", path)
         if token.audience != self.tokens.issuer or token.sid is not None:
             raise TokenRefused("not a token of a service for this server")
         if REVOCATIONS not in token.scope:
             raise ScopeRefused(REVOCATIONS)
         return client
+
+    async def following_client(self, authorization: str | None, body: Mapping[str, Any], caller: Caller) -> Client:
+        """The same of an app that proves who it is by its own credentials. Raises ClientRefused and ScopeRefused."""
+        asking = await self.confidential(authorization, body, caller)
+        if REVOCATIONS not in asking.scopes:
+            raise ScopeRefused(REVOCATIONS)
+        return asking

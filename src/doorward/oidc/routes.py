@@ -11,7 +11,7 @@ from doorward.oidc.authorize import AUTHORIZE, Authorize, Stay
 from doorward.oidc.following import Following
 from doorward.oidc.grants import TOKEN, Grants
 from doorward.oidc.live import USERINFO, Live
-from doorward.oidc.model import ACRS, AUTH_METHODS, REVOCATIONS, STANDARD_SCOPES
+from doorward.oidc.model import ACRS, AUTH_METHODS, REVOCATIONS, STANDARD_SCOPES, Client, text_of
 from doorward.sessions import Session
 from doorward.tokens import ALGORITHMS
 from doorward.web.csrf import from_our_page
@@ -49,6 +49,10 @@ _ASKED: Final = {
         **dict.fromkeys(_PARAMETERS, STRING),
     },
 }
+_FOLLOWING: Final = record(
+    dict.fromkeys(("after", "client_assertion", "client_assertion_type"), STRING),
+    optional=("after", "client_assertion", "client_assertion_type"),
+)
 _ONE_TOKEN: Final = record({"token": STRING, "token_type_hint": STRING}, optional=("token_type_hint",))
 
 
@@ -84,6 +88,8 @@ class OidcRoutes:
             )  # fmt: skip
 
         about_user = {200: Answer("Claims", _ANY), **oauth_problems(401, 403)}
+        stream = Answer("Newline-delimited JSON without an end", _ANY, "application/x-ndjson")
+        followed = {200: stream, **oauth_problems(400, 401, 403)}
         return (
             Operation("GET", AUTHORIZE, self.get_authorize, Access.OPTIONAL, "Sign in to an app"),
             Operation(
@@ -104,13 +110,14 @@ class OidcRoutes:
             spoken("POST", REVOKE, self.post_revoke, "Give a token back",
                    {200: Answer("Whatever it was, it is over"), **oauth_problems(401)}, reads=FORM, schema=_ONE_TOKEN,
                    cross_origin=True, description="RFC 7009. All that came of the same sign-in at this app ends."),
-            spoken("GET", FOLLOW, self.get_revocations, "Follow what ends",
-                   {200: Answer("Newline-delimited JSON without an end", _ANY, "application/x-ndjson"),
-                    **oauth_problems(400, 401, 403)},
+            spoken("GET", FOLLOW, self.get_revocations, "Follow what ends", followed,
                    description="Lines `{seq, kind, id, at}` for what has ended, and at least every half second "
                    "`{seq, heartbeat}`. See docs/oidc.md.",
                    parameters=({"name": "after", "in": "query", "schema": {"type": "integer"},
                                 "description": "The last number that was read."},)),
+            spoken("POST", FOLLOW, self.post_revocations, "Follow what ends", followed,
+                   reads=FORM, schema=_FOLLOWING,
+                   description="The same stream. A form has room for `private_key_jwt`, too."),
             *(
                 spoken("GET", path, self.get_metadata, "Where everything is (OpenID Connect Discovery, RFC 8414)",
                        {200: Answer("Metadata", _ANY)}, cross_origin=True)
@@ -165,13 +172,21 @@ class OidcRoutes:
         return Response(status_code=200)
 
     async def get_revocations(self, call: Call) -> Response:
-        """A stream without an end."""
+        """A stream without an end, for an app with a secret or a token."""
         authorization, proof = _headers(call)
         client = await self.live.follower(authorization, proof, FOLLOW, call.caller)
-        text = call.query.get("after")
-        if text is not None and not (text.isascii() and text.isdigit() and len(text) <= _SEQ_DIGITS):
+        return self._stream(client, call.query.get("after"))
+
+    async def post_revocations(self, call: Call) -> Response:
+        """The same for an app that says in a form who it is."""
+        authorization, _ = _headers(call)
+        client = await self.live.following_client(authorization, call.body, call.caller)
+        return self._stream(client, text_of(call.body, "after") or None)
+
+    def _stream(self, client: Client, after: str | None) -> Response:
+        if after is not None and not (after.isascii() and after.isdigit() and len(after) <= _SEQ_DIGITS):
             raise OAuthRefused("invalid_request", "after is a number")
-        lines = self.following.begin(client.id, None if text is None else int(text))
+        lines = self.following.begin(client.id, None if after is None else int(after))
         # Proxies must not collect lines before they pass them on.
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)

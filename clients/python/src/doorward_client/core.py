@@ -20,7 +20,7 @@ from doorward_client.errors import (
     SignInFailed,
     Unavailable,
 )
-from doorward_client.flows import Flow
+from doorward_client.flows import Call, Flow
 from doorward_client.introspection import Introspection
 from doorward_client.principal import LOGIN, Principal, Requirement
 from doorward_client.provider import Provider
@@ -37,6 +37,7 @@ class Core:
 
     settings: Settings
     clock: Clock
+    credentials: Credentials
     provider: Provider
     revocations: Revocations
     tokens: Tokens
@@ -61,6 +62,7 @@ class Core:
         return cls(
             settings=settings,
             clock=clock,
+            credentials=credentials,
             provider=provider,
             revocations=revocations,
             tokens=tokens,
@@ -183,6 +185,13 @@ class Core:
                 self.browser.sessions.end(cookie)
                 raise NotSignedIn("the session has ended") from error
         return self.browser.principal(session, entry)
+
+    # What has ended? -------------------------------------------------------------------------------------------------
+
+    def follow(self) -> Flow[Call]:
+        """The request whose answer tells of everything that ends. Raises Unavailable."""
+        metadata = yield from self.provider.metadata()
+        return self.credentials.post(metadata.doorward_revocations_endpoint, self.revocations.place)
 
     # What now? -------------------------------------------------------------------------------------------------------
 

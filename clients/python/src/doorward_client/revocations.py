@@ -46,7 +46,7 @@ class Revocations:
     @property
     def place(self) -> dict[str, str]:
         """Where to go on reading. Without a number the server tells what can still matter, not all that ever ended."""
-        return {"after": str(self.last)} if self.last else {}
+        return {"after": str(self.last or "")}
 
     @property
     def fresh(self) -> bool:

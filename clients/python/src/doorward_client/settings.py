@@ -31,7 +31,7 @@ class Settings:
     port under which browsers reach the app; needed to sign in, and for DPoP, as no header of a request is believed.
     `revocation`: how a revoked token is noticed; "expiry" means not at all, for an app that has no secret, and lets a
     revoked token live on until it expires, up to ten minutes. `require_dpop`: take no token that is not bound to a key.
-    `private_key`: a file with a JWK or PEM, in place of `client_secret`; the feed is read with a secret alone.
+    `private_key`: a file with a JWK or PEM, in place of `client_secret`.
     """
 
     issuer: str
@@ -56,8 +56,8 @@ class Settings:
         self._check_addresses()
         if self.revocation not in get_args(Revocation):  # from a file, perhaps, that no type checker has seen
             raise ValueError(f"revocation: {self.revocation!r} is none of {', '.join(get_args(Revocation))}")
-        if self.private_key is not None and (self.client_secret or self.revocation == "feed"):
-            raise ValueError("private_key: in place of client_secret, and with revocation='introspection'")
+        if self.private_key is not None and self.client_secret:
+            raise ValueError("private_key: in place of client_secret, not beside it")
         if self.revocation != "expiry" and not self.confidential:
             raise ValueError(f"client_secret: revocation={self.revocation!r} needs one, or a private_key")
         if self.require_dpop and self.app_url is None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 
-from doorward_client.credentials import basic
 from doorward_client.errors import Refused, Unavailable
 from doorward_client.flows import Answer, Call, Exclusive, Flow, Step, T
 from doorward_client.guard import BaseGuard
@@ -136,12 +135,12 @@ class AsyncGuard(BaseGuard):
 
     async def _read_stream(self) -> None:
         revocations, lines = self.core.revocations, Lines()
-        url = (await self._drive(self.core.provider.metadata())).doorward_revocations_endpoint
+        call = await self._drive(self.core.follow())
         async with self._client.stream(
-            "GET",
-            url,
-            params=revocations.place,
-            headers=basic(self.settings),
+            call.method,
+            call.url,
+            data=call.form,
+            headers=call.headers,
             timeout=httpx.Timeout(TIMEOUT_SECONDS, read=STALE_SECONDS),
         ) as answer:
             if answer.status_code != httpx.codes.OK:

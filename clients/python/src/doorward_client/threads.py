@@ -10,7 +10,6 @@ from typing import Any, Self
 import httpx
 
 from doorward_client.clock import Clock
-from doorward_client.credentials import basic
 from doorward_client.dpop import SeenProofs
 from doorward_client.errors import Refused, Unavailable
 from doorward_client.flows import Answer, Call, Exclusive, Flow, Step, T
@@ -166,12 +165,12 @@ class Guard(BaseGuard):
 
     def _read_stream(self) -> None:
         revocations, lines = self.core.revocations, Lines()
-        url = self._drive(self.core.provider.metadata()).doorward_revocations_endpoint
+        call = self._drive(self.core.follow())
         with self._client.stream(
-            "GET",
-            url,
-            params=revocations.place,
-            headers=basic(self.settings),
+            call.method,
+            call.url,
+            data=call.form,
+            headers=call.headers,
             timeout=httpx.Timeout(TIMEOUT_SECONDS, read=STALE_SECONDS),
         ) as answer:
             if answer.status_code != httpx.codes.OK:

@@ -489,7 +489,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(headers.get("content-length", 0)))
         issuer, parts = self.server.issuer, urlsplit(self.path)
         if parts.path == "/oauth/revocations" and parts.path not in issuer.broken:
-            self._stream(issuer, headers, _pairs(parts.query))
+            self._stream(issuer, headers, _pairs(body.decode() if self.command == "POST" else parts.query))
             return
         status, more, content = issuer.answer(self.command, self.path, headers, body)
         self.send_response(status)
@@ -500,7 +500,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_POST = do_GET  # noqa: N815  the standard library's names
 
-    def _stream(self, issuer: Issuer, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+    def _stream(self, issuer: Issuer, headers: Mapping[str, str], asked: Mapping[str, str]) -> None:
         issuer.asked.append("/oauth/revocations")
         self.close_connection = True
         self.send_response(200 if issuer.authenticated(headers, {}) else 401)
@@ -509,7 +509,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if issuer.authenticated(headers, {}):
             try:
-                issuer.stream(int(query.get("after", "0")), self.wfile.write)
+                issuer.stream(int(asked.get("after", "0")), self.wfile.write)
             except OSError:  # the reader has gone
                 return
 
