@@ -1,7 +1,11 @@
 """Proofs of possession at an app (RFC 9449 §4.3, §7; C58)."""
 
+import multiprocessing
+import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +13,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from doorward_client import InvalidProof, InvalidToken, Settings, Unavailable
 from doorward_client.dpop import ProofsInMemory
+from doorward_client.sessions import SessionsInSQLite
 from doorward_client.testing import Issuer, MovableClock, User
 from doorward_client.testing.issuer import Client
 from tests.support.client_calls import Asked, guarding, proof, request
@@ -185,3 +190,40 @@ def test_proofs_are_remembered_as_long_as_they_are_good_and_no_more_than_fit() -
         seen.first_time("c", 2, 63)  # rather than forget one that may come again
     assert not seen.first_time("b", 61, 122)
     assert seen.first_time("a", 61, 122)
+
+
+def _shown_here(path: Path) -> list[bool]:
+    store = SessionsInSQLite(path)
+    return [store.first_time(f"proof {number}", 0, 61) for number in range(100)]
+
+
+def test_a_proof_counts_at_one_of_the_processes_that_share_a_file(tmp_path: Path) -> None:
+    SessionsInSQLite(tmp_path / "s.db").close()
+    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as processes:
+        met = list(processes.map(_shown_here, [tmp_path / "s.db"] * 4))
+    assert [sum(found) for found in zip(*met, strict=True)] == [1] * 100
+
+
+def test_a_file_forgets_proofs_that_are_too_old_to_count(tmp_path: Path) -> None:
+    store = SessionsInSQLite(tmp_path / "s.db")
+    assert store.first_time("a", 0, 61.5)
+    assert not store.first_time("a", 61, 122)
+    assert store.first_time("b", 62, 123)
+    (count,) = sqlite3.connect(tmp_path / "s.db").execute("SELECT count(*) FROM proof").fetchone()
+    assert count == 1
+    store.close()
+
+
+@pytest.mark.asvs("10.3.5")
+def test_a_proof_that_one_guard_has_seen_counts_at_no_other_of_the_same_store(
+    settings: Settings, doorward_clock: MovableClock, holder: Holder, tmp_path: Path
+) -> None:
+    clock = doorward_clock.as_clock(real_monotonic=True)
+    one, other = SessionsInSQLite(tmp_path / "s.db"), SessionsInSQLite(tmp_path / "s.db")
+    proof = holder.prove()
+    with guarding("threads", settings, clock, one) as first, guarding("threads", settings, clock, other) as second:
+        send(first, holder.token, proof)
+        refuse(second, holder.token, proof)
+        send(second, holder.token, holder.prove())
+    one.close()
+    other.close()

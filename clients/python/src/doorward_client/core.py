@@ -54,7 +54,7 @@ class Core:
     def of(
         cls, settings: Settings, clock: Clock, store: SessionStore | None = None, proofs: SeenProofs | None = None
     ) -> "Core":
-        """Put the parts together. Without a store nobody signs in with a browser here."""
+        """Put the parts together. Without a store nobody signs in with a browser here; one may remember proofs, too."""
         provider, revocations = Provider(settings.issuer, clock), Revocations(clock)
         credentials = Credentials.of(settings, clock)
         follows = settings.revocation == "feed"
@@ -67,7 +67,7 @@ class Core:
             revocations=revocations,
             tokens=tokens,
             introspection=Introspection(credentials, provider, clock),
-            proofs=Proofs(clock, proofs or ProofsInMemory()),
+            proofs=Proofs(clock, proofs or (store if isinstance(store, SeenProofs) else ProofsInMemory())),
             browser=None if store is None else Browser(settings, credentials, provider, tokens, store, clock),
         )
 

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from doorward_client.clock import Clock
@@ -18,6 +18,7 @@ MAX_ID_LENGTH = 128
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+@runtime_checkable
 class SeenProofs(Protocol):
     """Remembers proofs, so that none counts twice. Several processes share one, or each takes a proof once."""
 

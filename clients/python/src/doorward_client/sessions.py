@@ -9,6 +9,7 @@ come back with the predecessor of a refresh token from every second tab, and out
 
 import hashlib
 import json
+import math
 import sqlite3
 import threading
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,8 @@ from doorward_client.seal import derive, seal, unseal
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS session (id BLOB PRIMARY KEY, content BLOB NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS session_until ON session (until);
+CREATE TABLE IF NOT EXISTS proof (id BLOB PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS proof_until ON proof (until);
 """
 
 
@@ -59,7 +62,10 @@ class SessionsInMemory:
 
 
 class SessionsInSQLite:
-    """Rows in a file that the processes of one machine share. Each thread has a connection of its own."""
+    """Rows in a file that the processes of one machine share. Each thread has a connection of its own.
+
+    The file remembers DPoP proofs, too (SeenProofs), so that one that was shown to a process counts at no other.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self._path = str(path)
@@ -82,6 +88,13 @@ class SessionsInSQLite:
         """Forget a row."""
         with self._connection() as connection:
             connection.execute("DELETE FROM session WHERE id = ?", (name,))
+
+    def first_time(self, proof: str, now: float, until: float) -> bool:
+        """Whether no process met this proof before; all remember it until then."""
+        with self._connection() as connection:
+            connection.execute("DELETE FROM proof WHERE until <= ?", (int(now),))
+            made = connection.execute("INSERT OR IGNORE INTO proof VALUES (?, ?)", (_name(proof), math.ceil(until)))
+        return made.rowcount == 1
 
     def close(self) -> None:
         """Close this thread's connection; those of others close with their threads."""
@@ -132,5 +145,5 @@ class Sessions:
         self.store.delete(_name(cookie))
 
 
-def _name(cookie: str) -> bytes:
-    return hashlib.sha256(cookie.encode()).digest()
+def _name(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
