@@ -67,7 +67,7 @@ class Core:
             revocations=revocations,
             tokens=tokens,
             introspection=Introspection(credentials, provider, clock),
-            proofs=Proofs(clock, proofs or (store if isinstance(store, SeenProofs) else ProofsInMemory())),
+            proofs=Proofs(clock, proofs or _proofs_of(store)),
             browser=None if store is None else Browser(settings, credentials, provider, tokens, store, clock),
         )
 
@@ -228,3 +228,7 @@ class Core:
 
     def _to_sign_in(self, path: str) -> Reply:
         return Reply(303, [("Location", path), ("Cache-Control", "no-store")])
+
+
+def _proofs_of(store: object) -> SeenProofs:
+    return store if isinstance(store, SeenProofs) else ProofsInMemory()
