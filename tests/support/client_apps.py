@@ -11,9 +11,12 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import fastapi
 import flask
 from django.conf import settings as project
+from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
 from werkzeug.serving import WSGIRequestHandler as WerkzeugHandler
 from werkzeug.serving import make_server
 
@@ -26,8 +29,8 @@ from doorward.testing.hosting import app_in_thread
 from doorward_client import Principal
 from doorward_client.threads import GUARDS
 
-FRAMEWORKS = ["flask", "fastapi", "fastapi_routers", "django", "asgi", "wsgi"]
-READS_FORMS = {"flask", "fastapi", "fastapi_routers", "django"}
+FRAMEWORKS = ["flask", "fastapi", "fastapi_routers", "django", "django_async", "asgi", "wsgi"]
+READS_FORMS = {"flask", "fastapi", "fastapi_routers", "django", "django_async"}
 Given = Mapping[str, Any]
 
 
@@ -174,10 +177,50 @@ urlpatterns = [
 ]
 
 
+async def _aeverybody(request: HttpRequest) -> JsonResponse:
+    try:
+        return JsonResponse({"sub": (await doorward_client.django.auser_of(request)).sub})
+    except doorward_client.NotSignedIn:
+        return JsonResponse({"sub": None})
+
+
+async def _told(request: HttpRequest) -> JsonResponse:
+    return JsonResponse(told(await doorward_client.django.auser_of(request)))
+
+
+class _ByClass(View):
+    async def get(self, request: HttpRequest) -> JsonResponse:
+        return await _told(request)
+
+
+@method_decorator(doorward_client.django.require(mfa=True), "dispatch")
+class _ByGuardedClass(_ByClass):
+    pass
+
+
+async_urlpatterns = (
+    path("open", _aeverybody),
+    path("csrf", _csrf),
+    path("me", doorward_client.django.login_required(_told)),
+    path("editor", doorward_client.django.require(scope="read", role="editor")(_told)),
+    path("fresh", doorward_client.django.require(fresh=60)(_ByClass.as_view())),
+    path("strong", _ByGuardedClass.as_view()),
+)
+
+
 def in_django(given: Given) -> WSGIApplication:
+    _set_up(given, __name__)
+    return WSGIHandler()
+
+
+def in_django_async(given: Given) -> Any:
+    _set_up(given, async_urlpatterns)
+    return ASGIHandler()
+
+
+def _set_up(given: Given, urls: object) -> None:
     if not project.configured:
         project.configure(
-            ROOT_URLCONF=__name__,
             ALLOWED_HOSTS=["*"],
             SECRET_KEY="for tests",
             MIDDLEWARE=["doorward_client.django.Middleware"],
@@ -185,8 +228,7 @@ def in_django(given: Given) -> WSGIApplication:
         import django  # noqa: PLC0415  the name is that of the module above
 
         django.setup(set_prefix=False)
-    project.DOORWARD = dict(given)
-    return WSGIHandler()
+    project.DOORWARD, project.ROOT_URLCONF = dict(given), urls
 
 
 ASKED: Mapping[str, Mapping[str, Any]] = {
@@ -256,6 +298,7 @@ BUILT: Mapping[str, Callable[[Given], Any]] = {
     "fastapi": in_fastapi,
     "fastapi_routers": in_fastapi_routers,
     "django": in_django,
+    "django_async": in_django_async,
     "asgi": in_asgi,
     "wsgi": in_wsgi,
 }

@@ -11,15 +11,17 @@
     def me(request):
         return JsonResponse({"sub": user_of(request).sub})
 
-Views are synchronous ones. Where a Doorward session signs somebody in, its own CSRF token is asked for, whatever
-Django's middleware does besides: `{{ request.doorward_csrf_token }}` as the field `csrf_token`, or `X-CSRF-Token`.
+Views may be asynchronous; there it is `await auser_of(request)`. Where a Doorward session signs somebody in, its own
+CSRF token is asked for, whatever Django's middleware does besides: `{{ request.doorward_csrf_token }}` as the field
+`csrf_token`, or `X-CSRF-Token`.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from urllib.parse import quote
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings as project
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -32,7 +34,8 @@ from doorward_client.threads import Guard
 from doorward_client.wsgi import PATH, store_of
 
 P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+R = TypeVar("R")
+View = Callable[Concatenate[HttpRequest, P], R]
 _KEY = "_doorward"
 
 
@@ -43,19 +46,33 @@ class Middleware:
     `sessions` in it is a path for SQLite, which the processes of one machine share, or a SessionStore; else memory.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         given = dict(getattr(project, "DOORWARD", {}))
         sessions, clock = given.pop("sessions", None), given.pop("clock", None)
         found = Settings.read(**given)
         self.guard = Guard(found, store=store_of(sessions, found), clock=clock)
         self._get_response = get_response
+        self._waits = iscoroutinefunction(get_response)
+        if self._waits:
+            markcoroutinefunction(self)
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer, or let the views answer."""
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Answer, or let the views answer; on an event loop without holding it up."""
+        if self._waits:
+            return self._answer(request)
         plain = _request(request)
         reply = self.guard.route(plain)
-        if reply is not None:
-            return _response(reply)
+        return self._pass_on(request, plain) if reply is None else _response(reply)
+
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        plain = _request(request)
+        ours = self.guard.core.route(plain) is not None
+        reply = await _in_a_thread(self.guard.route)(plain) if ours else None
+        return await self._pass_on(request, plain) if reply is None else _response(reply)
+
+    def _pass_on(self, request: HttpRequest, plain: Request) -> Any:  # noqa: ANN401  as the project waits
         setattr(request, _KEY, (self.guard, plain))
         setattr(request, "doorward_csrf_token", self.guard.csrf_token(plain))  # noqa: B010  Django's way to hand on
         return self._get_response(request)
@@ -70,28 +87,46 @@ def user_of(request: HttpRequest) -> Principal:
     return _identify(request, LOGIN)
 
 
-def login_required(view: "View[P]") -> "View[P]":
+async def auser_of(request: HttpRequest) -> Principal:
+    """The same in an asynchronous view."""
+    return await _identify_in_time(request, LOGIN)
+
+
+def login_required(view: "View[P, R]") -> "View[P, R]":
     """Decorate a view that is for those who are signed in."""
-    return _requiring(LOGIN)(view)
+    return _guarded(view, LOGIN)
 
 
 def require(
     *, scope: str | Collection[str] = (), role: str | Collection[str] = (), fresh: int | None = None, mfa: bool = False
-) -> "Callable[[View[P]], View[P]]":
+) -> "Callable[[View[P, R]], View[P, R]]":
     """Decorate a view that asks for more: scopes, a role, a sign-in of the last `fresh` seconds, two factors."""
-    return _requiring(Requirement.of(scope=scope, role=role, fresh=fresh, mfa=mfa))
+    requirement = Requirement.of(scope=scope, role=role, fresh=fresh, mfa=mfa)
+    return lambda view: _guarded(view, requirement)
 
 
-def _requiring(requirement: Requirement) -> "Callable[[View[P]], View[P]]":
-    def decorate(view: "View[P]") -> "View[P]":
-        @wraps(view)
-        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            _identify(request, requirement)
-            return view(request, *args, **kwargs)
+def _guarded(view: "View[P, R]", requirement: Requirement) -> "View[P, R]":
+    @wraps(view)
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        _identify(request, requirement)
+        return view(request, *args, **kwargs)
 
-        return guarded
+    @wraps(view)
+    async def awaiting(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401  its answer
+        await _identify_in_time(request, requirement)
+        return await cast("Awaitable[Any]", view(request, *args, **kwargs))
 
-    return decorate
+    return cast("View[P, R]", awaiting) if iscoroutinefunction(view) else guarded
+
+
+async def _identify_in_time(request: HttpRequest, requirement: Requirement) -> Principal:
+    """On the event loop when it can be told at once, as it nearly always can."""
+    guard: Guard
+    guard, plain = getattr(request, _KEY)
+    principal = guard.core.quick(plain)
+    if principal is None:
+        principal = await _in_a_thread(guard.identify)(plain)
+    return guard.core.allow(principal, requirement)
 
 
 def _identify(request: HttpRequest, requirement: Requirement) -> Principal:
@@ -124,3 +159,8 @@ def _response(reply: Reply) -> HttpResponse:
 def _set_cookie(response: HttpResponse, value: str) -> None:
     """Django keeps cookies apart from headers."""
     response.cookies.load(value)
+
+
+def _in_a_thread(work: Callable[[Request], R]) -> Callable[[Request], Awaitable[R]]:
+    """Guards are safe in any thread, so none has to wait for Django's own."""
+    return sync_to_async(work, thread_sensitive=False)
