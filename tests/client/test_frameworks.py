@@ -1,12 +1,14 @@
 """The same promises in every framework, on a real server: who gets in, who is sent away, and how."""
 
 import base64
+import hashlib
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import flask
 import httpx
@@ -95,6 +97,17 @@ def served(request: pytest.FixtureRequest, doorward_issuer: Issuer, doorward_clo
         given = settings_for(doorward_issuer, doorward_clock, url)
         with serving(request.param, listener, given):
             yield App(url, doorward_issuer.clients["web"], request.param)
+
+
+def shown(answer: httpx.Response) -> tuple[int, str]:
+    """Status and heading of a page that is for people."""
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-store"
+    style = re.findall(r"<style>(.*?)</style>", answer.text, re.DOTALL)[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in answer.headers["content-security-policy"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    return answer.status_code, re.findall(r"<h1>(.*?)</h1>", answer.text)[0]
 
 
 # Tokens --------------------------------------------------------------------------------------------------------------
@@ -313,8 +326,9 @@ def test_an_answer_that_does_not_fit_signs_nobody_in(
     back = urlsplit(browser.ask(browser.ask("/auth/sign-in").headers["location"]).headers["location"])
     said = {name: values[0] for name, values in parse_qs(back.query).items()} | change
     answer = browser.ask(f"/auth/callback?{httpx.QueryParams(said)}")
-    assert answer.status_code == 400
-    assert "<" not in answer.text
+    assert shown(answer) == (400, "The sign-in did not succeed")
+    assert "<script" not in answer.text
+    assert "evil" not in answer.text
     assert "doorward-session" not in browser.cookies
 
 
@@ -385,6 +399,21 @@ def begun(served: App, path: str, cookie: str, origin: str) -> int:
     with socket.create_connection(("127.0.0.1", urlsplit(served.url).port or 0), 5) as sent:
         sent.sendall("\r\n".join([*lines, "", "--x\r\n"]).encode())
         return int(sent.makefile("rb").readline().split()[1])
+
+
+def test_people_read_on_a_page_why_they_are_not_let_through(served: App, doorward_issuer: Issuer) -> None:
+    doorward_issuer.signed_in = doorward_issuer.user("Bob")
+    browser = served.browser()
+    failed = browser.ask("/auth/callback?error=access_denied&state=x&iss=" + quote(doorward_issuer.url))
+    assert shown(failed) == (400, "The sign-in did not succeed")
+    assert browser.ask(re.findall(r'<a href="(.*?)">', failed.text)[0]).status_code == 303
+    assert browser.sign_in().status_code == 200
+    assert shown(browser.ask("/editor")) == (403, "You may not open this page")
+    assert shown(browser.ask("/me", "POST", csrf_token="x")) == (403, "That was not done")
+    doorward_issuer.broken |= {"/oauth/revocations", "/oauth/introspect"}
+    wait_until(lambda: browser.ask("/me").status_code == 503)
+    assert shown(browser.ask("/me")) == (503, "Sign-in does not answer")
+    assert browser.ask("/me", headers={"accept": "*/*"}).json()["error"] == "Unavailable"
 
 
 @pytest.mark.asvs("3.5.1")

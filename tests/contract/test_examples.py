@@ -185,7 +185,21 @@ def test_where_there_is_no_doorward_nothing_is_registered(tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:5001/", "app.example", "ftp://127.0.0.1", "http://app.example"])
+def test_examples_run_side_by_side(tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    for framework, port in (("flask", 5001), ("static", 5002), ("django", 5003)):
+        said = operate("add", framework, str(tmp_path / framework), "--data", data)
+        assert f"open http://127.0.0.1:{port}/" in said.output
+        assert str(port) in (tmp_path / framework / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:5001/", "app.example", "ftp://127.0.0.1", "http://app.example", "https://App.example",
+        "https://app.example:443", "https://app.example:70000", "https://bücher.example", "https://me@app.example", "",
+    ],
+)  # fmt: skip
 def test_an_address_that_cannot_be_an_apps_is_refused(tmp_path: Path, url: str) -> None:
     refused = operate("add", "flask", str(tmp_path / "notes"), "--url", url, "--data", str(tmp_path / "data"))
     assert refused.exit_code == 1

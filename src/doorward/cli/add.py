@@ -4,9 +4,10 @@ import html
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -21,7 +22,8 @@ from doorward.oidc import Client
 from doorward.web.script import SCRIPT, load_script
 
 PORT: Final = 5001
-DEFAULT_URL: Final = f"http://127.0.0.1:{PORT}"  # another host than localhost: cookies do not tell ports apart
+LOCAL: Final = "http://127.0.0.1"  # another host than localhost: cookies do not tell ports apart
+USUAL_PORTS: Final = {"http": 80, "https": 443}
 SETTINGS: Final = "doorward.json"
 _SUFFIX: Final = ".tmpl"
 _LIBRARY: Final = Path(__file__).resolve().parents[3] / "clients/python"  # in a clone
@@ -58,10 +60,12 @@ _FRAMEWORKS: Final[Mapping[str, _Framework]] = {
 @click.command("add")
 @click.argument("framework", type=click.Choice(list(_FRAMEWORKS)))
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--url", default=DEFAULT_URL, show_default=True, help="Where browsers will find the app.")
+@click.option("--url", help=f"Where browsers will find the app.  [default: {LOCAL}:{PORT}, or the next port]")
 @click.option("--issuer", metavar="URL", help="Where the app will find Doorward.  [default: public_url]")
 @places
-def command(framework: str, folder: Path, url: str, issuer: str | None, data: str | None, config: str | None) -> None:
+def command(
+    framework: str, folder: Path, url: str | None, issuer: str | None, data: str | None, config: str | None
+) -> None:
     """Write an example app to DIR that signs people in, and register it as a client.
 
     DIR must be empty or not there yet; nothing is ever overwritten.
@@ -72,18 +76,21 @@ def command(framework: str, folder: Path, url: str, issuer: str | None, data: st
     if data is None and not directory.exists():  # or the app would be known to a Doorward that nobody runs
         missing = f"There is no Doorward at {directory}. Run this where it was started, or give --data"
         raise click.ClickException(missing)
-    address = urlsplit(url)
-    if url != f"{address.scheme}://{address.netloc}" or address.scheme not in {"http", "https"}:
-        raise click.ClickException(f"--url {url}: give scheme, host and port alone, such as {DEFAULT_URL}")
+    if url is not None and not _is_origin(url):
+        wanted = f"give scheme, host and port alone, as browsers write them, such as {LOCAL}:{PORT}"
+        raise click.ClickException(f"--url {url}: {wanted}")
     folder.mkdir(parents=True, exist_ok=True)
     name, chosen = folder.resolve().name, _FRAMEWORKS[framework]
 
     async def register(services: app.Services) -> dict[str, str | None]:
-        made = await services.apps.clients.add(_client(chosen, name, url), LOCAL_OPERATOR)
+        clients = services.apps.clients
+        here = url or _next_url(await clients.list())
+        made = await clients.add(_client(chosen, name, here), LOCAL_OPERATOR)
         secret = {"client_id": made.client.id, "client_secret": made.secret}
-        return {"issuer": services.tokens.issuer, **secret, "app_url": url}
+        return {"issuer": services.tokens.issuer, **secret, "app_url": here}
 
     settings = with_services(open_place(data, config, {"server.public_url": issuer}), register)
+    address = urlsplit(str(settings["app_url"]))
     port, behind = _port(address), _behind(address)
     start = chosen.start.format(host=address.hostname if not behind else "127.0.0.1", port=port)
     words = {
@@ -93,7 +100,7 @@ def command(framework: str, folder: Path, url: str, issuer: str | None, data: st
         "client_id": settings["client_id"],
         "script": f"{settings['issuer']}{SCRIPT}",
         "integrity": load_script().integrity,
-        "url": url,
+        "url": settings["app_url"],
         "host": address.hostname,
         "port": port,
         "behind": behind,
@@ -124,6 +131,23 @@ def _client(chosen: _Framework, name: str, url: str) -> Client:
     if chosen.is_static:
         return Client("", name, "spa", "none", (f"{url}/",), dpop=True)
     return Client("", name, "web", "client_secret_basic", (f"{url}/auth/callback",))
+
+
+def _next_url(clients: Sequence[Client]) -> str:
+    """The first port that no registered app comes back to, so that examples run side by side."""
+    taken = {urlsplit(uri).port for client in clients for uri in client.redirect_uris}
+    return f"{LOCAL}:{next(port for port in count(PORT) if port not in taken)}"
+
+
+def _is_origin(url: str) -> bool:
+    """Whether browsers write it so in `Origin`, to which apps compare it."""
+    parts = urlsplit(url)
+    try:
+        port = "" if parts.port in {None, USUAL_PORTS.get(parts.scheme)} else f":{parts.port}"
+    except ValueError:
+        return False
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return parts.scheme in USUAL_PORTS and url.isascii() and url == f"{parts.scheme}://{host}{port}"
 
 
 def _port(address: SplitResult) -> int:

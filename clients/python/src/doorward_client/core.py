@@ -17,11 +17,11 @@ from doorward_client.errors import (
     InvalidToken,
     NotSignedIn,
     Refused,
-    SignInFailed,
     Unavailable,
 )
 from doorward_client.flows import Call, Flow
 from doorward_client.introspection import Introspection
+from doorward_client.pages import POLICY, page_for
 from doorward_client.principal import LOGIN, Principal, Requirement
 from doorward_client.provider import Provider
 from doorward_client.request import Reply, Request
@@ -207,7 +207,7 @@ class Core:
 
     def refusal(self, request: Request, refused: Refused) -> Reply:
         """Say no: a person who can sign in is sent to do so, everybody else gets a status and the reason."""
-        if self.browser is not None and request.wants_page and request.header("authorization") is None:
+        if self.browser is not None and request.wants_page:
             then = request.path + (f"?{request.query}" if request.query else "")
             match refused:
                 case NotSignedIn() | InvalidToken():
@@ -220,9 +220,11 @@ class Core:
         headers += [("WWW-Authenticate", said) for said in refused.challenges(dpop=self.settings.require_dpop)]
         if refused.status == Unavailable.status:
             headers.append(("Retry-After", "1"))
-        if isinstance(refused, SignInFailed):
-            body = f"The sign-in did not succeed: {refused.description}. Please try again.\n".encode()
-            return Reply(refused.status, [*headers, ("Content-Type", "text/plain; charset=utf-8")], body)
+        if self.browser is not None and request.is_of_a_person:
+            page = page_for(refused, self.browser.sign_in_path("/"))
+            if page is not None:
+                headers += [("Content-Type", "text/html; charset=utf-8"), ("Content-Security-Policy", POLICY)]
+                return Reply(refused.status, headers, page)
         said = {"error": refused.error or type(refused).__name__, "error_description": refused.description}
         return Reply(refused.status, [*headers, ("Content-Type", "application/json")], json.dumps(said).encode())
 

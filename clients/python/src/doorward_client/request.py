@@ -41,9 +41,14 @@ class Request:
         return self.method not in {"GET", "HEAD", "OPTIONS", "TRACE"}
 
     @property
+    def is_of_a_person(self) -> bool:
+        """Whether a browser will show the answer to somebody."""
+        return "text/html" in (self.header("accept") or "") and self.header("authorization") is None
+
+    @property
     def wants_page(self) -> bool:
         """Whether a person waits for a page, who can be sent to sign in."""
-        return self.method == "GET" and "text/html" in (self.header("accept") or "")
+        return self.method == "GET" and self.is_of_a_person
 
 
 @dataclass(frozen=True, slots=True)

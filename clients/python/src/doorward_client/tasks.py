@@ -116,6 +116,7 @@ class AsyncGuard(BaseGuard):
                         raise Unavailable("the issuer's answer is too long")
                 return Answer(answer.status_code, body)
         except httpx.HTTPError as error:
+            _log.warning("%s does not answer: %s", call.url, error)
             raise Unavailable("the issuer does not answer") from error
 
     # The feed --------------------------------------------------------------------------------------------------------
@@ -128,7 +129,7 @@ class AsyncGuard(BaseGuard):
                 await self._read_stream()
             except (httpx.HTTPError, Refused, ValueError) as error:
                 level = logging.WARNING if pause == FIRST_PAUSE_SECONDS else logging.DEBUG  # once is enough
-                _log.log(level, "the revocation feed broke off: %s", error)
+                _log.log(level, "the revocation feed of %s broke off: %s", self.settings.issuer, error)
             read_something = self.core.revocations.fresh or self.core.revocations.last != before
             pause = FIRST_PAUSE_SECONDS if read_something else min(pause * 2, LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)
