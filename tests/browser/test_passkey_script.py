@@ -17,11 +17,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect
 from typing_extensions import override
 
-from doorward.authenticators.ceremony import base64url
 from doorward.authenticators.kind import Passed, Refused
 from doorward.authenticators.kinds import passkey
 from doorward.authenticators.kinds.passkey import Registered
 from doorward.authenticators.relying_party import RelyingParty
+from doorward.kernel import base64url
 from doorward.web.assets import load_assets
 from doorward.web.headers import CONTENT_SECURITY_POLICY
 from tests.support.windows import PLATFORM
@@ -73,7 +73,7 @@ class Site:
         """What a page of passkeys says of them."""
         ids = json.dumps([one.secret["credential_id"] for one in self.bound])
         return (
-            f'<div data-passkey-signal data-rp-id="localhost" data-user-id="{base64url(HANDLE)}" '
+            f'<div data-passkey-signal data-rp-id="localhost" data-user-id="{base64url.encode(HANDLE)}" '
             f'data-credentials=\'{ids}\' data-name="countess" data-display-name="Ada, Countess of Lovelace"></div>'
         )
 

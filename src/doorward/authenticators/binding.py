@@ -4,7 +4,6 @@ A new one is offered, proven once, and only then bound. What is offered waits se
 session or a half signed-in state, and the flow that calls binds it in its own transaction, with what it asks before.
 """
 
-import base64
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from doorward.authenticators.factors import NOT_OFFERED, Claimant, Factors
 from doorward.authenticators.kind import MFA, Bound, Refused, Secret, Sent, State
 from doorward.authenticators.kinds import all_kinds, passkey, recovery_code, totp
 from doorward.authenticators.policy import PASSKEY, RECOVERY, TOTP, has_factor
+from doorward.kernel import base64url
 from doorward.kernel.caller import Caller
 from doorward.kernel.devices import describe
 from doorward.kernel.errors import Conflict, FieldError, Invalid, NotFound
@@ -172,7 +172,7 @@ class Binding:
 
     async def shown_handle(self, user_id: str) -> str:
         """The same as browsers write it, in base64url."""
-        return base64.urlsafe_b64encode(await self.handle_of(user_id)).rstrip(b"=").decode()
+        return base64url.encode(await self.handle_of(user_id))
 
     def _purpose(self, *, conditional: bool) -> str:
         return "bind_passkey_conditional" if conditional else "bind_passkey"

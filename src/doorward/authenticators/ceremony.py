@@ -4,7 +4,6 @@ Everything raises Refused, and nothing else, whatever is sent. Our own checks co
 audit, and hold what py_webauthn lets pass. It then goes through the whole procedure of the standard once more.
 """
 
-import base64
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from doorward.authenticators.cbor import NotPlain, end_of_item
 from doorward.authenticators.kind import Refused
 from doorward.authenticators.relying_party import RelyingParty
+from doorward.kernel import base64url
 from doorward.kernel.errors import Malformed
 from doorward.kernel.strict_json import loads
 
@@ -53,22 +53,12 @@ def read_bytes(members: Json, name: str, longest: int) -> bytes:
     if not isinstance(text, str) or len(text) > -(-longest * 4 // 3):
         raise Refused(f"{name} is missing or too long")
     try:
-        found = from_base64url(text)
+        found = base64url.decode(text)
     except ValueError as error:
         raise Refused(f"{name} is not base64url") from error
-    if base64url(found) != text:
+    if base64url.encode(found) != text:
         raise Refused(f"{name} is not base64url")
     return found
-
-
-def base64url(data: bytes) -> str:
-    """As in every JSON of WebAuthn: RFC 4648 §5, without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def from_base64url(text: str) -> bytes:
-    """The bytes of what `base64url` wrote. Raises ValueError; takes other spellings, too (see `read_bytes`)."""
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def authenticator_data_within(attestation_object: bytes) -> bytes:
@@ -122,7 +112,7 @@ def check_client_data(rp: RelyingParty, challenge: bytes, raw: bytes, wanted: st
         raise Refused("client data is not JSON") from error
     if found.get("type") != wanted:
         raise Refused("wrong type")
-    if found.get("challenge") != base64url(challenge):
+    if found.get("challenge") != base64url.encode(challenge):
         raise Refused("wrong challenge")
     if found.get("origin") not in tuple(rp.origins):  # a set cannot be asked for a list, and one may be sent
         raise Refused("wrong origin")
@@ -184,7 +174,7 @@ def go_through_creation(
     response = structs.AuthenticatorAttestationResponse(client_data, unattested)
     with _refused("refused by py_webauthn"):
         verify_registration_response(
-            credential=structs.RegistrationCredential(base64url(credential_id), credential_id, response),
+            credential=structs.RegistrationCredential(base64url.encode(credential_id), credential_id, response),
             expected_challenge=challenge,
             expected_rp_id=rp.id,
             expected_origin=list(rp.origins),
@@ -210,7 +200,7 @@ def go_through_assertion(
     response = structs.AuthenticatorAssertionResponse(client_data, raw, signature)
     with _refused("wrong signature"):
         verify_authentication_response(
-            credential=structs.AuthenticationCredential(base64url(credential_id), credential_id, response),
+            credential=structs.AuthenticationCredential(base64url.encode(credential_id), credential_id, response),
             expected_challenge=challenge,
             expected_rp_id=rp.id,
             expected_origin=list(rp.origins),

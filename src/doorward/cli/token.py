@@ -1,6 +1,5 @@
 """doorward token."""
 
-import base64
 import json
 import sys
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from joserfc.errors import JoseError
 from doorward import app
 from doorward.cli import FAILED
 from doorward.cli.common import as_json, places, say_json, say_table
+from doorward.kernel import base64url
 from doorward.kernel.instant import SECOND
 from doorward.tokens import import_key, verified
 
@@ -83,7 +83,7 @@ def _decoded(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if len(parts) != _PARTS:
         raise click.ClickException("That is no signed token: it has three parts with dots between")
     try:
-        found = [json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in parts[:2]]
+        found = [json.loads(base64url.decode(part)) for part in parts[:2]]
     except ValueError as error:
         raise click.ClickException("That is no signed token: a part of it cannot be read") from error
     if not all(isinstance(part, dict) for part in found):

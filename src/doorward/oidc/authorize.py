@@ -1,6 +1,5 @@
 """The authorization endpoint: a browser comes from an app and goes back with a code (OpenID Connect Core §3.1.2)."""
 
-import base64
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Final, TypeAlias
 from urllib.parse import urlencode
 
 from doorward.audit import AuditTrail, Event, Outcome
+from doorward.kernel import base64url
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Malformed, NotSignedIn
 from doorward.kernel.ids import new_token, token_digest
@@ -188,7 +188,7 @@ class Authorize:
 
     def _mac(self, at: Instant, request: _Request, sent: Mapping[str, str]) -> str:
         what = "\0".join((str(at), request.client.id, sent.get("state", ""), request.code_challenge))
-        return base64.urlsafe_b64encode(self.sealer.mac(what.encode(), "authorize"))[:43].decode()
+        return base64url.encode(self.sealer.mac(what.encode(), "authorize"))
 
     async def _new_code(self, request: _Request, session: Session, caller: Caller) -> str:
         code, now = new_token(), self.clock.now()

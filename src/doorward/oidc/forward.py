@@ -5,7 +5,6 @@ an authorization request, and goes back with a code that counts once; what the c
 session that it came of. No cookie is ever shared between hosts.
 """
 
-import base64
 import hmac
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
+from doorward.kernel import base64url
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import NotFound
 from doorward.kernel.ids import token_digest
@@ -158,20 +158,16 @@ class Forward:
     # What browsers keep for us ------------------------------------------------------------------------------------
 
     def _signed(self, kept: str, purpose: str, client: Client) -> str:
-        return f"{_encode(kept.encode())}.{_encode(self._mac(kept, purpose, client))}"
+        return f"{base64url.encode(kept.encode())}.{base64url.encode(self._mac(kept, purpose, client))}"
 
     def _read(self, text: str, purpose: str, client: Client) -> str | None:
         kept, _, mac = text.partition(".")
         try:
-            found = base64.urlsafe_b64decode(f"{kept}==").decode()
+            found = base64url.decode(kept).decode()
         except ValueError:
             return None
-        right = _encode(self._mac(found, purpose, client))
+        right = base64url.encode(self._mac(found, purpose, client))
         return found if hmac.compare_digest(mac.encode(), right.encode()) else None
 
     def _mac(self, kept: str, purpose: str, client: Client) -> bytes:
         return self.sealer.mac(f"{client.id}\0{kept}".encode(), purpose)
-
-
-def _encode(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

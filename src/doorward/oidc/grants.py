@@ -1,12 +1,12 @@
 """The token endpoint: codes, refresh tokens and clients that act for themselves become tokens (RFC 6749 §4, §6)."""
 
 import asyncio
-import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from doorward.kernel import base64url
 from doorward.kernel.assurance import assurance_of
 from doorward.kernel.caller import Caller
 from doorward.kernel.errors import OAuthRefused
@@ -163,7 +163,7 @@ class Grants:
             "amr": list(family.amr),
             "acr": f"aal{assurance_of(family.amr)}",
             "sid": family.session_id,
-            "at_hash": base64.urlsafe_b64encode(half).rstrip(b"=").decode(),
+            "at_hash": base64url.encode(half),
         }
         if granted.nonce is not None:
             claims["nonce"] = granted.nonce

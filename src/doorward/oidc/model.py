@@ -1,6 +1,5 @@
 """What an app is to us, and the pure rules of its registration."""
 
-import base64
 import hashlib
 import hmac
 import re
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from doorward.kernel import base64url
 from doorward.kernel.ids import is_id
 from doorward.kernel.instant import DAY, SECOND, Instant
 from doorward.tokens import ALGORITHMS, FIRST_PARTY
@@ -208,7 +208,7 @@ def _wrong_host(uri: str, parts: SplitResult) -> str | None:
 
 def hash_of(token: str) -> str:
     """SHA-256 in base64url (`ath`, RFC 9449 §4.2; `S256`, RFC 7636 §4.2)."""
-    return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
+    return base64url.encode(hashlib.sha256(token.encode()).digest())
 
 
 def is_challenge(text: str) -> bool:

@@ -1,6 +1,5 @@
 """What apps sign: proofs of possession (RFC 9449) and client assertions (RFC 7523). Each counts once."""
 
-import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from typing import Any, Final
 
 from joserfc.errors import JoseError
 
-from doorward.kernel import strict_json
+from doorward.kernel import base64url, strict_json
 from doorward.kernel.errors import ClientRefused, Malformed, OAuthRefused
 from doorward.kernel.instant import SECOND
 from doorward.oidc import store
@@ -134,7 +133,7 @@ def _split(text: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _object(segment: str) -> Mapping[str, Any]:
-    found = strict_json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    found = strict_json.loads(base64url.decode(segment))
     if not isinstance(found, dict):
         raise ValueError("not an object")  # noqa: TRY004  one kind of refusal for all
     return found

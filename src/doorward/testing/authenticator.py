@@ -8,7 +8,6 @@ by name. What is tweaked is signed as it stands, so that a refusal is due to the
     used = ada.get(request_options, "https://id.example.org", uv=False)
 """
 
-import base64
 import hashlib
 import json
 import secrets
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
+from doorward.kernel import base64url
 from doorward.testing import cbor
 
 Json: TypeAlias = Mapping[str, Any]
@@ -133,7 +133,7 @@ class SoftwareAuthenticator:
         """
         rp_id, selection = options["rp"]["id"], options.get("authenticatorSelection", {})
         _check_domain(page, rp_id)
-        excluded = {_decode(one["id"]) for one in options.get("excludeCredentials", ())}
+        excluded = {base64url.decode(one["id"]) for one in options.get("excludeCredentials", ())}
         if any(one.id in excluded and one.rp_id == rp_id for one in self.residents):
             raise InvalidStateError
         offered = [one["alg"] for one in options["pubKeyCredParams"] if one["alg"] in self.algorithms]
@@ -145,7 +145,7 @@ class SoftwareAuthenticator:
         made = Resident(
             id=tweaks.get("credential_id", secrets.token_bytes(32)),
             rp_id=rp_id,
-            user_handle=_decode(user["id"]),
+            user_handle=base64url.decode(user["id"]),
             user_name=user["name"],
             alg=alg,
             key=tweaks["key"] if "key" in tweaks else new_key(alg),
@@ -177,7 +177,7 @@ class SoftwareAuthenticator:
         """
         rp_id = options["rpId"]
         _check_domain(page, rp_id)
-        allowed = [_decode(one["id"]) for one in options.get("allowCredentials", ())]
+        allowed = [base64url.decode(one["id"]) for one in options.get("allowCredentials", ())]
         fitting = [one for one in self.residents if one.rp_id == rp_id and (not allowed or one.id in allowed)]
         if not fitting:
             raise NotAllowedError
@@ -289,10 +289,10 @@ def _client_data(kind: str, options: Json, page: str, tweaks: Tweaks) -> bytes:
 
 
 def _credential(one: Resident, tweaks: Tweaks, response: Json) -> dict[str, Any]:
-    written = {name: _encode(v) if isinstance(v, bytes) else v for name, v in response.items()}
+    written = {name: base64url.encode(v) if isinstance(v, bytes) else v for name, v in response.items()}
     return {
-        "id": tweaks.get("id", _encode(one.id)),
-        "rawId": tweaks.get("raw_id", _encode(one.id)),
+        "id": tweaks.get("id", base64url.encode(one.id)),
+        "rawId": tweaks.get("raw_id", base64url.encode(one.id)),
         "type": tweaks.get("credential_type", "public-key"),
         "authenticatorAttachment": "platform",
         "clientExtensionResults": {},
@@ -302,11 +302,3 @@ def _credential(one: Resident, tweaks: Tweaks, response: Json) -> dict[str, Any]
 
 def _sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from doorward.kernel import strict_json
+from doorward.kernel import base64url, strict_json
 from doorward.kernel.errors import FieldError, Invalid, Malformed
 from doorward.ports import Clock, Database
 from doorward.sql import Row, Work
@@ -189,7 +189,7 @@ def order_name(order: Order) -> str:
 def write_cursor(order: Order, position: Position) -> str:
     """Where the next page starts, as text for a query. It holds nothing that its reader has not just been shown."""
     content = json.dumps([order_name(order), position.value, position.id], ensure_ascii=False, separators=(",", ":"))
-    return base64.urlsafe_b64encode(content.encode()).rstrip(b"=").decode()
+    return base64url.encode(content.encode())
 
 
 def read_cursor(cursor: str, order: Order) -> Position:

@@ -4,11 +4,11 @@ Two locks: what the browser says of the sender (Sec-Fetch-Site, Origin), and a t
 of a session is a MAC of the session's id; before there is a session, of a random visit cookie.
 """
 
-import base64
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from doorward.kernel import base64url
 from doorward.kernel.errors import CsrfRefused
 from doorward.kernel.msgid import msgid
 from doorward.ports import Sealer
@@ -52,8 +52,7 @@ class Csrf:
             raise CsrfRefused(reason="origin is not ours")
 
     def _token(self, kind: str, value: str) -> str:
-        digest = self.sealer.mac(f"{kind}:{value}".encode(), "csrf")
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return base64url.encode(self.sealer.mac(f"{kind}:{value}".encode(), "csrf"))
 
 
 def from_our_page(call: Call) -> bool:

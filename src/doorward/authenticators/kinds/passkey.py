@@ -25,11 +25,9 @@ from doorward.authenticators.ceremony import (
     MAX_SIGNATURE_BYTES,
     Json,
     authenticator_data_within,
-    base64url,
     check_authenticator_data,
     check_client_data,
     check_key,
-    from_base64url,
     go_through_assertion,
     go_through_creation,
     json_object,
@@ -38,6 +36,7 @@ from doorward.authenticators.ceremony import (
 )
 from doorward.authenticators.kind import MFA, Passed, Refused, Secret, State
 from doorward.authenticators.relying_party import RelyingParty
+from doorward.kernel import base64url
 from doorward.kernel.errors import Malformed
 from doorward.kernel.msgid import msgid
 from doorward.kernel.strict_json import loads
@@ -100,8 +99,8 @@ def creation_options(
     """
     return {
         "rp": {"id": rp.id, "name": rp.name},
-        "user": {"id": base64url(user_handle), "name": user_name, "displayName": display_name},
-        "challenge": base64url(challenge),
+        "user": {"id": base64url.encode(user_handle), "name": user_name, "displayName": display_name},
+        "challenge": base64url.encode(challenge),
         "pubKeyCredParams": [{"type": "public-key", "alg": alg} for alg in ALGORITHMS],
         "timeout": TIMEOUT_MILLISECONDS,
         "excludeCredentials": [_descriptor(secret) for secret in exclude],
@@ -124,7 +123,7 @@ def request_options(
     has for this site, and the answer says whose it is. `verification`: "required" where nothing else is asked (C30).
     """
     return {
-        "challenge": base64url(challenge),
+        "challenge": base64url.encode(challenge),
         "timeout": TIMEOUT_MILLISECONDS,
         "rpId": rp.id,
         "allowCredentials": [_descriptor(secret) for secret in allow],
@@ -213,8 +212,8 @@ def verify_creation(rp: RelyingParty, challenge: bytes, credential: object, *, c
     go_through_creation(rp, challenge, credential_id, client_data, raw, asked=not conditional)
     aaguid = str(UUID(bytes=made.aaguid))
     secret = {
-        "credential_id": base64url(credential_id),
-        "public_key": base64url(made.credential_public_key),
+        "credential_id": base64url.encode(credential_id),
+        "public_key": base64url.encode(made.credential_public_key),
         "aaguid": aaguid,
         "transports": _transports(response.get("transports")),
         "backup_eligible": data.flags.be,
@@ -246,7 +245,7 @@ def verify_assertion(  # noqa: PLR0913  all that the standard has us bring along
     A signature count that did not go up is a warning: a sign of a copy, but no proof of one (C31).
     """
     credential_id = credential_id_of(credential)
-    if base64url(credential_id) != secret["credential_id"]:
+    if base64url.encode(credential_id) != secret["credential_id"]:
         raise Refused("another passkey")
     response = json_object(json_object(credential).get("response"))
     _check_user_handle(response, user_handle, needed=discovered)
@@ -258,7 +257,7 @@ def verify_assertion(  # noqa: PLR0913  all that the standard has us bring along
     if data.flags.be != secret["backup_eligible"]:
         raise Refused("backup eligibility changed")
     signature = read_bytes(response, "signature", MAX_SIGNATURE_BYTES)
-    public_key = from_base64url(secret["public_key"])
+    public_key = base64url.decode(secret["public_key"])
     go_through_assertion(rp, challenge, credential_id, public_key, client_data, raw, signature)
     trusted = bool(state["user_verified"])
     return Passed(
