@@ -20,7 +20,7 @@ from doorward.authenticators.qr import qr_svg
 from doorward.kernel.instant import DAY, MINUTE, SECOND
 from doorward.recovery.not_me import Happened
 from doorward.signin.cool_off import Wait
-from doorward.signup.passwords import confirmation_field
+from doorward.signup.forms import confirmation_field
 from doorward.testing import MovableClock
 from doorward.users.directory import Column, Member, Page
 from doorward.web.forms import FormField

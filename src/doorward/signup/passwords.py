@@ -6,7 +6,6 @@ from typing import Final
 from doorward.authenticators import PasswordPolicy
 from doorward.kernel.errors import FieldError, Invalid
 from doorward.kernel.msgid import msgid
-from doorward.web.forms import FormField
 
 PASSWORD: Final = "password"  # noqa: S105  the name of a field
 CONFIRMATION: Final = "password_confirmation"
@@ -29,17 +28,3 @@ def password_errors(
     except Invalid as invalid:
         return invalid.errors
     return () if confirmation in {None, password} else (FieldError(CONFIRMATION, "mismatch", DIFFERENT),)
-
-
-def confirmation_field() -> FormField:
-    """The field for typing it a second time."""
-    again = msgid("Enter the password once more")
-    return FormField(
-        CONFIRMATION,
-        msgid("Password once more"),
-        "password",
-        required=True,
-        autocomplete="new-password",
-        attributes={"matches": PASSWORD},
-        messages={"required": again, "mismatch": DIFFERENT},
-    )

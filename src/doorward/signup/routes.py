@@ -12,8 +12,9 @@ from doorward.kernel.msgid import msgid
 from doorward.sessions import NeedsStep, SessionCookies
 from doorward.signup.by_email import SignUpByEmail
 from doorward.signup.challenge import ChallengeNeeded
+from doorward.signup.forms import confirmation_field
 from doorward.signup.guard import PROOF_FIELDS
-from doorward.signup.passwords import CONFIRMATION, confirmation_field
+from doorward.signup.passwords import CONFIRMATION
 from doorward.signup.service import SignUp
 from doorward.users import Schema
 from doorward.web.cookies import PENDING_SECONDS
