@@ -135,6 +135,8 @@ def test_all_others_end_and_then_all_of_them(visitor: Visitor, post: Post) -> No
     press(page, "Sign out everywhere else")
     expect(notice(page)).to_have_text("All other sessions have ended.")
     expect(page.locator(".sessions li")).to_have_count(1)
+    expect(page.get_by_role("button", name="Sign out everywhere else")).to_have_count(0)
+    expect(page.get_by_role("button", name="Sign out everywhere")).to_be_visible()  # of apps, too
     for other in others:
         is_out(other)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, expect
 
 from fitness import sample
 from fitness.demo import Place
@@ -228,6 +228,39 @@ def test_every_view_is_for_everybody_and_fits(watched: Watched, place: Place, wi
     accessible(page)
     page.screenshot(path=SCREENSHOTS / f"fitness-delete-{width}-{scheme}.png")
     assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+
+
+def test_nobody_is_interrupted_by_an_answer_that_comes_late(watched: Watched) -> None:
+    page = watched.window()
+    sign_in(page, sample.WHO, sample.PASSWORD)
+    expect(page.locator(".note").first).to_be_visible()
+    go(page, "leaderboard")
+    waiting: list[Route] = []
+    page.route(re.compile(r"/(notes|me)$"), lambda route: waiting.append(route))  # noqa: PLW0108  a builtin cannot be marked
+
+    go(page, "notes")
+    page.get_by_role("button", name="Edit").first.click()
+    page.get_by_label("Note", exact=True).last.fill("in the middle of a sentence")
+    answered(page, waiting)
+    expect(page.get_by_label("Note", exact=True).last).to_have_value("in the middle of a sentence")
+    expect(page.get_by_label("Note", exact=True).last).to_be_focused()
+    page.get_by_role("button", name="Cancel").click()
+
+    go(page, "profile")
+    page.fill("#steps", "4321")
+    answered(page, waiting)
+    expect(page.locator("#profile-uid")).to_have_text(sample.WHO)
+    expect(page.locator("#steps")).to_have_value("4321")
+
+
+def answered(page: Page, waiting: list[Route]) -> None:
+    """Let through what waits, and let the page take it in."""
+    while not waiting:
+        page.wait_for_timeout(20)
+    with page.expect_response(lambda answer: answer.ok and answer.request.method == "GET") as answer:
+        waiting.pop().continue_()
+    answer.value.finished()
+    page.wait_for_timeout(200)
 
 
 @pytest.mark.asvs("1.1.2", "1.2.1", "3.2.2", "3.4.3")

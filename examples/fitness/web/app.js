@@ -9,7 +9,8 @@ import * as profile from "./profile.js";
 
 const VIEWS = { notes, exercise, leaderboard, profile };
 const sections = document.querySelectorAll("main > section");
-let user = null;
+let user; // undefined until that is known, then null for nobody
+let turn = 0; // an answer that comes when another view or somebody else's is shown is too late
 
 byId("sign-in").addEventListener("click", () => leave());
 byId("sign-up").addEventListener("click", () => leave({ prompt: "create" }));
@@ -35,12 +36,14 @@ async function leave(how) {
 }
 
 function changed(now) {
-  const another = now?.id !== user?.id;
+  const another = user === undefined || now?.id !== user?.id;
   byId("left").hidden = !user || !!now;
   user = now;
   for (const id of ["tabs", "who"]) byId(id).hidden = !user;
   byId("name").textContent = user?.name ?? user?.uid ?? "";
-  if (another) for (const view of Object.values(VIEWS)) view.clear(); // what was theirs is not for the next
+  if (!another) return; // nobody is interrupted because a tab elsewhere was busy
+  turn += 1;
+  for (const view of Object.values(VIEWS)) view.clear(); // what was theirs is not for the next
   if (user) show(false);
   else reveal("welcome");
 }
@@ -59,11 +62,12 @@ async function show(moved) {
     scrollTo(0, 0);
     title.focus();
   }
+  const mine = (turn += 1);
   try {
-    await VIEWS[name].show();
+    await VIEWS[name].show(() => mine === turn);
     trouble("");
   } catch (error) {
-    if (user) trouble(error.message);
+    if (mine === turn) trouble(error.message);
   }
 }
 

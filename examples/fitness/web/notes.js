@@ -7,8 +7,10 @@ const MOST_BYTES = 5 * 1024 * 1024;
 const [form, text, file, list, more] = ["write", "write-text", "write-picture", "notes-list", "notes-more"].map(byId);
 let before = null; // where the next page begins
 
-export async function show() {
+/** Fill the view, unless its answer comes too late, or somebody is in the middle of changing a note. */
+export async function show(inTime) {
   const page = await ask("GET", "/notes");
+  if (!inTime() || list.querySelector("form") || byId("sure").open) return;
   list.replaceChildren(...page.data.map(card));
   turned(page);
 }

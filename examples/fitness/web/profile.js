@@ -9,11 +9,15 @@ plan.append(...chips("plan", "checkbox"));
 byId("account").href = `${settings.issuer}/account`;
 byId("everywhere").addEventListener("click", () => door.signOut({ everywhere: true }));
 
-export async function show() {
-  fill(await ask("GET", "/me"));
+let typing = false; // what is not yet saved is not overwritten
+
+export async function show(inTime) {
+  const me = await ask("GET", "/me");
+  if (inTime()) fill(me);
 }
 
 export function clear() {
+  typing = false;
   form.reset();
   for (const what of ["name", "uid", "coins"]) byId(`profile-${what}`).textContent = "";
 }
@@ -22,11 +26,14 @@ function fill(me) {
   byId("profile-name").textContent = me.name ?? "";
   byId("profile-uid").textContent = me.uid ?? "";
   byId("profile-coins").textContent = (me.coins ?? 0).toLocaleString();
+  if (typing) return;
   steps.value = me.tracking?.steps ?? "";
   sleep.value = me.tracking?.sleep_h ?? "";
   const chosen = Array.isArray(me.exercise) ? me.exercise : [];
   for (const box of plan.querySelectorAll("input")) box.checked = chosen.includes(box.value);
 }
+
+form.addEventListener("input", () => (typing = true));
 
 onSubmit(form, async () => {
   const tracking = {};
@@ -35,6 +42,8 @@ onSubmit(form, async () => {
     if (field.value !== "") tracking[name] = field.valueAsNumber;
   }
   const exercise = [...plan.querySelectorAll("input:checked")].map((box) => box.value);
-  fill(await ask("PATCH", "/me", { tracking, exercise }));
+  const saved = await ask("PATCH", "/me", { tracking, exercise });
+  typing = false;
+  fill(saved);
   say("Profile saved");
 });
