@@ -473,7 +473,7 @@ def wire(  # noqa: PLR0915  the one place where everything meets
         setup=Setup(db, clock, users, sign_up, audit),
         importer=Importer(db, clock, audit, schema, hasher.recognises, passwords.set_password, events.tell),
         csrf=csrf,
-        idempotency=Idempotency(db, clock, sealer),
+        idempotency=Idempotency(db, clock, sealer, passwords.tries.admit),
         places=places,
     )
 

@@ -213,6 +213,22 @@ async def test_nobody_is_given_an_answer_that_they_may_not_have(
     assert first.json()["name"] not in repr(kept)
 
 
+@pytest.mark.asvs("2.4.1")
+async def test_no_member_can_have_any_number_of_answers_kept(world: World, chief: Visitor, ada: dict[str, Any]) -> None:
+    eve, too = world.visitor(), world.visitor()
+    person = await eve.sign_up("eve")
+    await too.sign_in("eve")  # another session of hers is no other person
+    for _ in range(597):
+        async with await world.services.limiter.admit("idempotency", "203.0.113.9", {"account": person["id"]}):
+            pass
+    sent = [await patch(one, ME, {"motto": "x"}, idempotency_key=f"{n}") for one in (eve, too) for n in range(3)]
+    assert [answer.status_code for answer in sent] == [200] * 3 + [429] * 3
+    assert int(sent[-1].headers["retry-after"]) > 0
+    assert len((await dump(world.services.db))["idempotency"]) == 3
+    assert (await patch(eve, ME, {"motto": "y"})).status_code == 200, "without a key nothing is kept"
+    assert (await patch(chief, f"/api/users/{ada['id']}", {"coins": 1}, idempotency_key="a")).status_code == 200
+
+
 @pytest.mark.asvs("14.2.6")
 @pytest.mark.parametrize(
     ("path", "body"),

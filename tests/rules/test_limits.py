@@ -30,7 +30,7 @@ def test_the_shipped_figures_are_those_of_the_design() -> None:
     assert LIMITS.mail.when_store_is_down == LIMITS.sms.when_store_is_down == "refuse"
     assert set(LIMITS.actions) == {
         "sign-in", "reauthenticate", "sign-up", "sign-up-free", "challenge", "patience", "mail", "sms",
-        "contact", "export", "code", "factor", "passkey", "recovery-codes", "api-key", "client",
+        "contact", "export", "code", "factor", "passkey", "recovery-codes", "api-key", "idempotency", "client",
     }  # fmt: skip
 
 

@@ -158,6 +158,7 @@ class Limits:
     passkey: ActionLimit
     recovery_codes: ActionLimit
     api_key: ActionLimit
+    idempotency: ActionLimit
     client: ActionLimit
     notice: NoticeLimit
     account: AccountLimit

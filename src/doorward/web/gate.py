@@ -60,7 +60,7 @@ _SHOWN_IN_FORM = (Invalid, InvalidCredentials, RateLimited, CsrfRefused, Unavail
 Present = Callable[[str, str], Awaitable[SignedIn | None]]  # (transport, secret) -> live session
 FindKey = Callable[[str, Caller], Awaitable[SignedIn | None]]  # (API key, who sends it) -> what it stands for
 NoteLeak = Callable[[str, Caller], Awaitable[None]]  # an API key that was sent in an address
-Once = Callable[[str, str, bytes, Callable[[], Awaitable[Response]]], Awaitable[Response]]  # see Idempotency.once
+Once = Callable[[SignedIn, Caller, str, bytes, Callable[[], Awaitable[Response]]], Awaitable[Response]]  # Idempotency
 Keep = Callable[[str, str, bytes], Awaitable[None]]  # (session id, path, sealed fields) -> kept for a while
 CONTINUE_PAGE = "/confirm/continue"
 KEY_HEADER = "x-api-key"
@@ -145,7 +145,7 @@ class Gate:
         condition = call.request.headers.get("if-match", "")
         url, body = call.request.url, msgspec.json.encode(call.body, order="deterministic")
         request = b"\0".join((f"{operation.method} {url.path}?{url.query}\0{condition}".encode(), body))
-        return await self.once(call.session.id, given, request, partial(operation.handler, call))
+        return await self.once(call.session, call.caller, given, request, partial(operation.handler, call))
 
     async def _check_address(self, call: Call) -> None:
         """Raise Malformed when an API key stands in the address (C48; ASVS 14.2.1)."""

@@ -8,7 +8,7 @@ guessed: the key is refused from then on, because to carry the request out anew 
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -18,16 +18,19 @@ from sqlalchemy import bindparam as p
 from sqlalchemy import delete, select, update
 from starlette.responses import Response
 
+from doorward.kernel.caller import Caller
 from doorward.kernel.errors import Conflict, KeyUsedOtherwise, Malformed, Problem, Unavailable
 from doorward.kernel.instant import DAY, Instant
 from doorward.kernel.msgid import msgid
-from doorward.ports import Clock, Database, Sealer
+from doorward.ports import Admission, Clock, Database, Sealer
 from doorward.sql import PURGE_AT_ONCE, Statement, Work, insert, purge, purpose_of
 from doorward.sql.tables import idempotency
+from doorward.web.routing import SignedIn
 
 HEADER: Final = "idempotency-key"
 REPLAYED: Final = "idempotent-replayed"
 KEEP: Final = DAY
+LIMIT: Final = "idempotency"  # the table of limits.toml
 LONGEST_ANSWER: Final = 256 * 1024
 _KEY = re.compile(r'"([!#-\[\]-~]{1,200})"|([!#-\[\]-~]{1,200})')  # a string of RFC 8941, or the same without quotes
 _WRONG_KEY = msgid("Idempotency-Key takes 1 to 200 visible ASCII characters")
@@ -36,6 +39,7 @@ _UNDER_WAY = msgid(
 )
 _OURS: Final = frozenset({"content-length", "set-cookie"})
 _log = structlog.get_logger("doorward.web")
+Admit = Callable[[str, Caller, Mapping[str, str]], Awaitable[Admission]]  # (action, who, subjects); raises RateLimited
 
 _INSERT = Statement(
     insert(idempotency)
@@ -61,18 +65,23 @@ class Idempotency:
     db: Database
     clock: Clock
     sealer: Sealer
+    admit: Admit
 
     async def once(
-        self, who: str, given: str, request: bytes, carry_out: Callable[[], Awaitable[Response]]
+        self, who: SignedIn, caller: Caller, given: str, request: bytes, carry_out: Callable[[], Awaitable[Response]]
     ) -> Response:
-        """Carry a request out, or give the answer that it had. `who`: the session or API key; `given`: the header.
+        """Carry a request out, or give the answer that it had. `given`: the header.
 
-        Raises Malformed (no such key is possible), KeyUsedOtherwise, Conflict (under way), and what `carry_out` raises.
+        Raises Malformed (no such key is possible), KeyUsedOtherwise, Conflict (under way), RateLimited, and what
+        `carry_out` raises.
         """
         found = _KEY.fullmatch(given.strip())
         if found is None:
             raise Malformed(_WRONG_KEY, reason="Idempotency-Key")
-        row_id = self.sealer.mac(f"{who}\0{found[1] or found[2]}".encode(), "idempotency_key").hex()
+        if who.transport != "key":  # an API key has a figure of its own, and its owner answers for it
+            async with await self.admit(LIMIT, caller, {"account": who.user_id}):
+                pass
+        row_id = self.sealer.mac(f"{who.id}\0{found[1] or found[2]}".encode(), "idempotency_key").hex()
         digest = self.sealer.mac(request, "idempotency_request")
         if (earlier := await self._begin(row_id, digest)) is not None:
             return earlier

@@ -93,7 +93,7 @@ def _answers(operation: Operation) -> Mapping[int, Answer]:
     if operation.method not in {"GET", "HEAD"}:
         implied |= {403, 503}
     if operation.takes_idempotency_key:
-        implied |= {409, 422}
+        implied |= {409, 422, 429}
     if operation.scopes:
         implied.add(429)
     if operation.reads is not None:
