@@ -43,7 +43,7 @@ def fastapi_app() -> fastapi.FastAPI:
     """Endpoints that do the same, but for who may see them: whoever it is, by a dependency, or by their router."""
     app = fastapi.FastAPI()
     doorward = doorward_client.fastapi.Doorward(app)
-    free, guarded = fastapi.APIRouter(), fastapi.APIRouter(route_class=doorward.route())
+    free, guarded = fastapi.APIRouter(), doorward.router()
 
     @free.get("/open")
     async def everybody() -> dict[str, str]:

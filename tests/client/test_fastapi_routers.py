@@ -1,11 +1,13 @@
 """Routers of FastAPI whose endpoints all ask the same: whatever is added to one cannot be forgotten."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import fastapi
 import httpx
 import pytest
+from starlette.requests import HTTPConnection
 
 from doorward.testing.hosting import app_in_thread
 from doorward_client import Principal
@@ -14,12 +16,19 @@ from doorward_client.testing import Issuer, MovableClock, User
 from tests.client.test_frameworks import settings_for
 from tests.support.client_apps import listening
 
+counted: list[str] = []
+
+
+def seen(connection: HTTPConnection) -> None:
+    counted.append(connection.url.path)
+
 
 def app_of(given: dict[str, Any]) -> fastapi.FastAPI:
     app = fastapi.FastAPI()
-    doorward = Doorward(app, **given)
-    notes = fastapi.APIRouter(prefix="/notes", route_class=doorward.route(scope="read"))
-    editors = fastapi.APIRouter(prefix="/editors", route_class=doorward.route(role="editor"))
+    doorward = app.state.doorward = Doorward(app, **given)
+    notes = doorward.router("/notes", scope="read", dependencies=[fastapi.Depends(seen)])
+    editors = doorward.router("/editors", role="editor")
+    others = fastapi.APIRouter(prefix="/others")  # asks for nothing by itself
 
     @notes.get("/{number}")
     async def note(number: int, request: fastapi.Request) -> dict[str, Any]:
@@ -40,11 +49,31 @@ def app_of(given: dict[str, Any]) -> fastapi.FastAPI:
         assert doorward.user(request) == also
         return also.sub
 
+    @others.get("/")
+    async def other(request: fastapi.Request) -> str:
+        return doorward.user(request).sub
+
+    @notes.websocket("/talk")
+    async def talk(socket: fastapi.WebSocket) -> None:
+        await socket.accept()
+        await socket.close(reason=doorward.user(socket).sub)
+
+    @app.websocket("/talk")
+    async def talk_here(
+        socket: fastapi.WebSocket, user: Annotated[Principal, fastapi.Depends(doorward.login_required)]
+    ) -> None:
+        await socket.accept()
+        await socket.close(reason=user.sub)
+
     @app.get("/elsewhere")
-    async def elsewhere(request: fastapi.Request) -> str:
+    async def elsewhere(
+        request: fastapi.Request, _: Annotated[Principal, fastapi.Depends(doorward.login_required)]
+    ) -> str:
         return doorward.user(request).sub
 
     notes.include_router(editors)
+    notes.include_router(others)
+    notes.frontend("/pages", directory=Path(__file__).parent)
     app.include_router(notes, prefix="/api")
 
     @notes.get("/late/comer", status_code=202)
@@ -76,8 +105,9 @@ def token_of(issuer: Issuer, user: User, scope: str = "read") -> dict[str, str]:
         ("POST", "/api/notes/"),
         ("POST", "/api/notes/form"),
         ("GET", "/api/notes/editors/"),
+        ("GET", "/api/notes/others/"),
+        ("GET", "/api/notes/pages/conftest.py"),
         ("GET", "/api/notes/late/comer"),
-        ("GET", "/elsewhere"),
     ],
 )
 def test_strangers_get_nowhere_and_learn_nothing(http: httpx.Client, method: str, path: str) -> None:
@@ -95,7 +125,10 @@ def test_what_is_asked_for_is_known_to_the_endpoint(http: httpx.Client, doorward
         assert http.post("/api/notes/", headers=bearer, json={"a": 1}).json() == {"note": {"a": 1}, "sub": ada.sub}
         assert http.post("/api/notes/form", headers=bearer, data={"text": "hello"}).json() == "hello"
         assert http.get("/api/notes/editors/", headers=bearer).json() == ada.sub
+        assert http.get("/api/notes/others/", headers=bearer).json() == ada.sub
+        assert http.get("/api/notes/pages/conftest.py", headers=bearer).status_code == 200
         assert http.get("/api/notes/late/comer", headers=bearer).status_code == 202
+    assert counted.count("/api/notes/7") == 2, "dependencies of its own stay"
     assert http.get("/api/notes/none", headers=bearer).status_code == 422
 
 
@@ -108,23 +141,20 @@ def test_each_router_asks_for_its_own(http: httpx.Client, doorward_issuer: Issue
             assert http.get("/api/notes/editors/", headers=token).status_code == editors
 
 
-def test_an_endpoint_that_asks_nobody_is_told_nobody(http: httpx.Client, doorward_issuer: Issuer, ada: User) -> None:
-    assert http.get("/elsewhere", headers=token_of(doorward_issuer, ada)).status_code == 401
-
-
-async def test_a_websocket_asks_by_the_dependency(
-    doorward_issuer: Issuer, doorward_clock: MovableClock, ada: User
+def test_an_endpoint_of_no_such_router_is_told_so_and_nobody(
+    http: httpx.Client, doorward_issuer: Issuer, ada: User
 ) -> None:
-    app = fastapi.FastAPI()
-    doorward = Doorward(app, **settings_for(doorward_issuer, doorward_clock, "http://127.0.0.1:9"))
-    authorization = token_of(doorward_issuer, ada)["authorization"]
+    headers = {**token_of(doorward_issuer, ada), "connection": "close"}
+    for _ in range(2):
+        assert http.get("/elsewhere", headers=headers).status_code == 500
 
-    @app.websocket("/talk")
-    async def talk(
-        socket: fastapi.WebSocket, user: Annotated[Principal, fastapi.Depends(doorward.login_required)]
-    ) -> None:
-        await socket.accept()
-        await socket.close(reason=user.sub)
+
+@pytest.mark.parametrize("where", ["/talk", "/api/notes/talk"])
+async def test_a_websocket_asks_by_a_dependency(
+    doorward_issuer: Issuer, doorward_clock: MovableClock, ada: User, where: str
+) -> None:
+    app = app_of(settings_for(doorward_issuer, doorward_clock, "http://127.0.0.1:9"))
+    authorization = token_of(doorward_issuer, ada)["authorization"]
 
     async def answers(*headers: tuple[bytes, bytes]) -> list[Any]:
         sent: list[Any] = []
@@ -135,7 +165,7 @@ async def test_a_websocket_asks_by_the_dependency(
         async def send(message: Any) -> None:
             sent.append(message)
 
-        scope = {"type": "websocket", "path": "/talk", "headers": headers, "query_string": b""}
+        scope = {"type": "websocket", "path": where, "headers": headers, "query_string": b""}
         await app(scope | {"extensions": {"websocket.http.response": {}}}, receive, send)
         return sent
 
@@ -143,4 +173,4 @@ async def test_a_websocket_asks_by_the_dependency(
     assert (accepted["type"], closed["reason"]) == ("websocket.accept", ada.sub)
     refused, _ = await answers()
     assert (refused["type"], refused["status"]) == ("websocket.http.response.start", 401)
-    await doorward.guard.close()
+    await app.state.doorward.guard.close()

@@ -407,9 +407,14 @@ def test_people_read_on_a_page_why_they_are_not_let_through(served: App, doorwar
     failed = browser.ask("/auth/callback?error=access_denied&state=x&iss=" + quote(doorward_issuer.url))
     assert shown(failed) == (400, "The sign-in did not succeed")
     assert browser.ask(re.findall(r'<a href="(.*?)">', failed.text)[0]).status_code == 303
+    assert shown(browser.ask("/me", "POST", csrf_token="x")) == (401, "You are not signed in")
     assert browser.sign_in().status_code == 200
     assert shown(browser.ask("/editor")) == (403, "You may not open this page")
     assert shown(browser.ask("/me", "POST", csrf_token="x")) == (403, "That was not done")
+    strong = browser.ask("/strong", "POST", csrf_token=browser.csrf(), headers={"x-csrf-token": browser.csrf()})
+    if strong.status_code != 405:  # where the endpoint takes a POST
+        assert shown(strong) == (401, "Show again that it is you")
+        assert "acr_values=" in re.findall(r'<a href="(.*?)">', strong.text)[0]
     doorward_issuer.broken |= {"/oauth/revocations", "/oauth/introspect"}
     wait_until(lambda: browser.ask("/me").status_code == 503)
     assert shown(browser.ask("/me")) == (503, "Sign-in does not answer")

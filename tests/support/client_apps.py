@@ -126,7 +126,7 @@ def in_fastapi_routers(given: Given) -> Any:
 
     for where, asked in ASKED.items():
         if where != "/open":
-            router = fastapi.APIRouter(route_class=doorward.route(**asked))
+            router = doorward.router(**asked)
 
             @router.api_route(where, methods=["GET", "POST"])
             async def protected(request: fastapi.Request) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any, TypeAlias
 
 from doorward_client.clock import Clock
+from doorward_client.dpop import SeenProofs
 from doorward_client.errors import Refused
 from doorward_client.principal import Principal, Requirement
 from doorward_client.request import WEBSOCKET, Reply, Request
@@ -40,11 +41,12 @@ class Doorward:
         *,
         protect: Requirement | None = None,
         sessions: Sessions = None,
+        proofs: SeenProofs | None = None,
         clock: Clock | None = None,
         **settings: Any,  # noqa: ANN401  those of Settings
     ) -> None:
         found = Settings.read(**settings)
-        self.guard = AsyncGuard(found, store=store_of(sessions, found), clock=clock)
+        self.guard = AsyncGuard(found, store=store_of(sessions, found), proofs=proofs, clock=clock)
         self._app = app
         self._protect = protect
 

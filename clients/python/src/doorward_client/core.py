@@ -1,9 +1,7 @@
 """From a request to a principal, written once for threads and for tasks, and the answer when there is none."""
 
 import json
-from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any
 
 from doorward_client.api_keys import PREFIX, is_api_key
 from doorward_client.browser import Browser
@@ -29,6 +27,8 @@ from doorward_client.revocations import Revocations
 from doorward_client.sessions import SessionStore
 from doorward_client.settings import Settings
 from doorward_client.tokens import Seen, Tokens
+
+_SIGNING_IN_HELPS = (NotSignedIn, InvalidToken, InsufficientAuthentication)
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Core:
             revocations=revocations,
             tokens=tokens,
             introspection=Introspection(credentials, provider, clock),
-            proofs=Proofs(clock, proofs or _proofs_of(store)),
+            proofs=Proofs(clock, _proofs_of(store) if proofs is None else proofs),
             browser=None if store is None else Browser(settings, credentials, provider, tokens, store, clock),
         )
 
@@ -75,7 +75,7 @@ class Core:
 
     def quick(self, request: Request) -> Principal | None:
         """Who sent the request, if that can be told at once; it can for nearly all. Raises InvalidToken."""
-        known = self.kept(request.kept)
+        known: Principal | None = request.kept.get(self._kept_as)
         if known is not None:
             return known
         authorization = request.header("authorization")
@@ -92,18 +92,8 @@ class Core:
 
     def identify(self, request: Request) -> Flow[Principal]:
         """Who sent the request, which `quick` tells from then on: a DPoP proof counts only once. Raises Refused."""
-        found = yield from self._identify(request)
-        self.keep(request.kept, found)
+        found = request.kept[self._kept_as] = yield from self._identify(request)
         return found
-
-    def keep(self, kept: MutableMapping[str, Any], principal: Principal) -> None:
-        """Remember with the request who sent it. `kept` is what the framework keeps of one request, and no longer."""
-        kept[self._kept_as] = principal
-
-    def kept(self, kept: MutableMapping[str, Any]) -> Principal | None:
-        """Who is remembered with a request."""
-        principal: Principal | None = kept.get(self._kept_as)
-        return principal
 
     def _identify(self, request: Request) -> Flow[Principal]:
         authorization, key = request.header("authorization"), request.header("x-api-key")
@@ -207,29 +197,26 @@ class Core:
 
     def refusal(self, request: Request, refused: Refused) -> Reply:
         """Say no: a person who can sign in is sent to do so, everybody else gets a status and the reason."""
-        if self.browser is not None and request.wants_page:
+        if self.browser is not None and request.wants_page and isinstance(refused, _SIGNING_IN_HELPS):
             then = request.path + (f"?{request.query}" if request.query else "")
-            match refused:
-                case NotSignedIn() | InvalidToken():
-                    return self._to_sign_in(self.browser.sign_in_path(then))
-                case InsufficientAuthentication(max_age=max_age, acr_values=acr_values):
-                    return self._to_sign_in(self.browser.sign_in_path(then, max_age, acr_values))
-                case _:
-                    pass  # signing in again would not help
+            return Reply(303, [("Location", self._sign_in(self.browser, refused, then)), ("Cache-Control", "no-store")])
         headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
         headers += [("WWW-Authenticate", said) for said in refused.challenges(dpop=self.settings.require_dpop)]
         if refused.status == Unavailable.status:
             headers.append(("Retry-After", "1"))
         if self.browser is not None and request.is_of_a_person:
-            page = page_for(refused, self.browser.sign_in_path("/"))
+            page = page_for(refused, self._sign_in(self.browser, refused, "/"))
             if page is not None:
                 headers += [("Content-Type", "text/html; charset=utf-8"), ("Content-Security-Policy", POLICY)]
                 return Reply(refused.status, headers, page)
         said = {"error": refused.error or type(refused).__name__, "error_description": refused.description}
         return Reply(refused.status, [*headers, ("Content-Type", "application/json")], json.dumps(said).encode())
 
-    def _to_sign_in(self, path: str) -> Reply:
-        return Reply(303, [("Location", path), ("Cache-Control", "no-store")])
+    def _sign_in(self, browser: Browser, refused: Refused, then: str) -> str:
+        """Where a sign-in begins that shows what was missing."""
+        if isinstance(refused, InsufficientAuthentication):
+            return browser.sign_in_path(then, refused.max_age, refused.acr_values)
+        return browser.sign_in_path(then)
 
 
 def _proofs_of(store: object) -> SeenProofs:

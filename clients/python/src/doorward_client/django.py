@@ -16,8 +16,10 @@ CSRF token is asked for, whatever Django's middleware does besides: `{{ request.
 `csrf_token`, or `X-CSRF-Token`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from functools import wraps
+from inspect import isawaitable
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from urllib.parse import quote
 
@@ -50,9 +52,9 @@ class Middleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         given = dict(getattr(project, "DOORWARD", {}))
-        sessions, clock = given.pop("sessions", None), given.pop("clock", None)
+        sessions, proofs, clock = (given.pop(name, None) for name in ("sessions", "proofs", "clock"))
         found = Settings.read(**given)
-        self.guard = Guard(found, store=store_of(sessions, found), clock=clock)
+        self.guard = Guard(found, store=store_of(sessions, found), proofs=proofs, clock=clock)
         self._get_response = get_response
         self._waits = iscoroutinefunction(get_response)
         if self._waits:
@@ -107,16 +109,28 @@ def require(
 
 def _guarded(view: "View[P, R]", requirement: Requirement) -> "View[P, R]":
     @wraps(view)
+    async def awaiting(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401  its answer
+        await _identify_in_time(request, requirement)
+        answer: Any = view(request, *args, **kwargs)
+        return await answer if isawaitable(answer) else answer
+
+    @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if _on_a_loop():  # `dispatch` of a class whose methods are asynchronous: the answer will be awaited
+            return cast("R", awaiting(request, *args, **kwargs))
         _identify(request, requirement)
         return view(request, *args, **kwargs)
 
-    @wraps(view)
-    async def awaiting(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401  its answer
-        await _identify_in_time(request, requirement)
-        return await cast("Awaitable[Any]", view(request, *args, **kwargs))
-
     return cast("View[P, R]", awaiting) if iscoroutinefunction(view) else guarded
+
+
+def _on_a_loop() -> bool:
+    """Whether there is an event loop to hold up. Django calls synchronous views in threads that have none."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _identify_in_time(request: HttpRequest, requirement: Requirement) -> Principal:

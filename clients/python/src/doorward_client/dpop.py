@@ -90,7 +90,7 @@ def _check_signature(parts: Parts, jkt: str) -> None:
 
 def _check_claims(claims: Mapping[str, Any], method: str, url: str, token: str) -> str:
     jti, htu, ath = claims.get("jti"), claims.get("htu"), claims.get("ath")
-    if not isinstance(jti, str) or not 0 < len(jti) <= MAX_ID_LENGTH:
+    if not isinstance(jti, str) or not 0 < len(jti.encode()) <= MAX_ID_LENGTH:  # what is no text is a ValueError, too
         raise ValueError("jti")
     if claims.get("htm") != method:
         raise ValueError("htm")

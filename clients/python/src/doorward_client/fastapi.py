@@ -10,12 +10,12 @@ async def me(user: Annotated[Principal, Depends(doorward.login_required)]):
 return {"sub": user.sub}
 """
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from fastapi import FastAPI, HTTPException
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, params
 from fastapi.routing import APIRoute
 from starlette.requests import HTTPConnection
 from starlette.requests import Request as StarletteRequest
@@ -23,6 +23,7 @@ from starlette.responses import Response
 
 from doorward_client.asgi import bearer_of, request_of
 from doorward_client.clock import Clock
+from doorward_client.dpop import SeenProofs
 from doorward_client.errors import NotSignedIn, Refused
 from doorward_client.principal import LOGIN, Principal, Requirement
 from doorward_client.request import Reply, Request
@@ -47,11 +48,13 @@ class Doorward:
         app: FastAPI,
         *,
         sessions: Sessions = None,
+        proofs: SeenProofs | None = None,
         clock: Clock | None = None,
         **settings: Any,  # noqa: ANN401  those of Settings
     ) -> None:
         found = Settings.read(**settings)
-        self.guard = AsyncGuard(found, store=store_of(sessions, found), clock=clock)
+        self.guard = AsyncGuard(found, store=store_of(sessions, found), proofs=proofs, clock=clock)
+        self._let_in = f"doorward.let_in.{id(self):x}"  # an app may have two, for two audiences
         if self.guard.core.browser is not None:
             for name, method in (("sign-in", "GET"), ("callback", "GET"), ("sign-out", "POST")):
                 app.add_route(f"{found.prefix}/{name}", self._route, [method], include_in_schema=False)
@@ -77,39 +80,52 @@ class Doorward:
         """Depend on what this returns: scopes, a role, a sign-in of the last `fresh` seconds, two factors."""
         return self._requiring(Requirement.of(scope=scope, role=role, fresh=fresh, mfa=mfa))
 
-    def route(
+    def router(
         self,
+        prefix: str = "",
         *,
         scope: str | Collection[str] = (),
         role: str | Collection[str] = (),
         fresh: int | None = None,
         mfa: bool = False,
-    ) -> type[APIRoute]:
-        """For `APIRouter(route_class=...)`: asks the same of whoever calls any endpoint of that router.
+        dependencies: Sequence[params.Depends] = (),
+        **settings: Any,  # noqa: ANN401  those of APIRouter
+    ) -> APIRouter:
+        """A router that asks the same of whoever calls any of its endpoints; `user` tells them who it is.
 
         An endpoint added later cannot be forgotten, nothing of a stranger's body is read, and it takes a small part of
-        the time of a dependency; `user` tells who it is. WebSockets and what is mounted do not come through here.
+        the time of a dependency. Only WebSockets, front ends and routers that are included in it are asked by one.
+        What FastAPI's own `dependencies` do not reach is not asked here either: `mount` and `add_route`.
         """
         required = self._requiring(Requirement.of(scope=scope, role=role, fresh=fresh, mfa=mfa))
-        keep = self.guard.core.keep
+        key = self._let_in
+
+        async def let_in(connection: HTTPConnection) -> None:
+            connection.scope[key] = await required(connection)
+
+        asks = Depends(let_in)
 
         class ProtectedRoute(APIRoute):
+            def __init__(self, *args: Any, dependencies: Sequence[params.Depends] | None = None, **more: Any) -> None:  # noqa: ANN401  as FastAPI has them
+                others = [one for one in dependencies or () if one is not asks]
+                super().__init__(*args, dependencies=others, **more)
+
             def get_route_handler(self) -> Callable[[StarletteRequest], Coroutine[Any, Any, Response]]:
                 answer = super().get_route_handler()
 
                 async def protected(request: StarletteRequest) -> Response:
-                    keep(request.scope, await required(request))
+                    request.scope[key] = await required(request)
                     return await answer(request)
 
                 return protected
 
-        return ProtectedRoute
+        return APIRouter(prefix=prefix, route_class=ProtectedRoute, dependencies=[asks, *dependencies], **settings)
 
-    def user(self, request: StarletteRequest) -> Principal:
-        """Who was let in to an endpoint of a router with our `route`. Raises NotSignedIn at any other."""
-        principal = self.guard.core.kept(request.scope)
+    def user(self, connection: HTTPConnection) -> Principal:
+        """Who was let in to an endpoint of one of our routers. Raises RuntimeError at any other: nobody was asked."""
+        principal: Principal | None = connection.scope.get(self._let_in)
         if principal is None:
-            raise NotSignedIn("nothing has asked yet who sends this request")
+            raise RuntimeError("this endpoint is of no router that was made with doorward.router()")
         return principal
 
     def csrf_token(self, connection: HTTPConnection) -> str:

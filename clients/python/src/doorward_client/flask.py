@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 from flask import Flask, Response, current_app, request
 
 from doorward_client.clock import Clock
+from doorward_client.dpop import SeenProofs
 from doorward_client.errors import NotSignedIn, Refused
 from doorward_client.principal import LOGIN, Principal, Requirement
 from doorward_client.request import Reply, Request
@@ -42,11 +43,12 @@ class Doorward:
         app: Flask | None = None,
         *,
         sessions: Sessions = None,
+        proofs: SeenProofs | None = None,
         clock: Clock | None = None,
         **settings: Any,  # noqa: ANN401  those of Settings
     ) -> None:
         found = Settings.read(**settings)
-        self.guard = Guard(found, store=store_of(sessions, found), clock=clock)
+        self.guard = Guard(found, store=store_of(sessions, found), proofs=proofs, clock=clock)
         if app is not None:
             self.init_app(app)
 

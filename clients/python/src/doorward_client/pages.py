@@ -4,7 +4,16 @@ import base64
 import hashlib
 from html import escape
 
-from doorward_client.errors import Forbidden, ForgedRequest, Refused, SignInFailed, Unavailable
+from doorward_client.errors import (
+    Forbidden,
+    ForgedRequest,
+    InsufficientAuthentication,
+    InvalidToken,
+    NotSignedIn,
+    Refused,
+    SignInFailed,
+    Unavailable,
+)
 
 _STYLE = """
 :root { color-scheme: light dark; font: 1.125rem/1.5 system-ui, sans-serif; }
@@ -32,22 +41,29 @@ _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; img-src data:; style-src 'sha256-{_HASH}'; base-uri 'none'; frame-ancestors 'none'"
 
 
+SIGNING_IN_HELPS = (NotSignedIn, InvalidToken, InsufficientAuthentication, SignInFailed)
+
+
 def page_for(refused: Refused, again: str) -> bytes | None:
     """A page in HTML, or None when only a program can have asked. `again`: where a new sign-in begins."""
+    said: tuple[str, str] | None = None
     match refused:
+        case NotSignedIn() | InvalidToken():  # a form: pages that are only read lead to the sign-in by themselves
+            said = "You are not signed in", "Nothing was changed. Sign in, and do it once more."
+        case InsufficientAuthentication():
+            said = "Show again that it is you", "Nothing was changed. Sign in once more for this, and repeat it."
+        case SignInFailed(description=reason):
+            said = "The sign-in did not succeed", f"What came back: {reason}."
         case Unavailable():
-            return _page("Sign-in does not answer", "It cannot be told now who you are. Please try again in a moment.")
+            said = "Sign-in does not answer", "It cannot be told now who you are. Please try again in a moment."
         case Forbidden():
-            return _page("You may not open this page", "You are signed in, but lack a right that this page needs.")
+            said = "You may not open this page", "You are signed in, but lack a right that this page needs."
         case ForgedRequest():
-            text = "The page it came from was out of date, or not one of ours. Open it again and repeat what you did."
-            return _page("That was not done", text)
-        case SignInFailed(description=said):
-            return _page("The sign-in did not succeed", f"You are not signed in: {said}.", again)
+            said = "That was not done", "The page it came from was out of date, or not one of ours. Open it again."
         case _:
-            return None
-
-
-def _page(title: str, text: str, again: str | None = None) -> bytes:
-    link = "" if again is None else f'<p><a href="{escape(again)}">Sign in again</a></p>\n'
-    return _PAGE.format(title=escape(title), style=_STYLE, text=escape(text), link=link).encode()
+            pass
+    if said is None:
+        return None
+    link = f'<p><a href="{escape(again)}">Sign in again</a></p>\n' if isinstance(refused, SIGNING_IN_HELPS) else ""
+    title, text = said
+    return _PAGE.format(title=title, style=_STYLE, text=escape(text), link=link).encode()

@@ -43,7 +43,8 @@ class Request:
     @property
     def is_of_a_person(self) -> bool:
         """Whether a browser will show the answer to somebody."""
-        return "text/html" in (self.header("accept") or "") and self.header("authorization") is None
+        by_program = self.header("authorization") is not None or self.header("x-api-key") is not None
+        return "text/html" in (self.header("accept") or "") and not by_program
 
     @property
     def wants_page(self) -> bool:

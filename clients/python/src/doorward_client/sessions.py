@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from doorward_client.errors import Unavailable
 from doorward_client.seal import derive, seal, unseal
 
 _SCHEMA = """
@@ -90,10 +91,13 @@ class SessionsInSQLite:
             connection.execute("DELETE FROM session WHERE id = ?", (name,))
 
     def first_time(self, proof: str, now: float, until: float) -> bool:
-        """Whether no process met this proof before; all remember it until then."""
-        with self._connection() as connection:
-            connection.execute("DELETE FROM proof WHERE until <= ?", (int(now),))
-            made = connection.execute("INSERT OR IGNORE INTO proof VALUES (?, ?)", (_name(proof), math.ceil(until)))
+        """Whether no process met this proof before; all remember it until then. Raises Unavailable."""
+        try:
+            with self._connection() as connection:
+                connection.execute("DELETE FROM proof WHERE until <= ?", (int(now),))
+                made = connection.execute("INSERT OR IGNORE INTO proof VALUES (?, ?)", (_name(proof), math.ceil(until)))
+        except sqlite3.OperationalError as error:  # the disk is full, or another process holds the file
+            raise Unavailable("DPoP proofs cannot be remembered now") from error
         return made.rowcount == 1
 
     def close(self) -> None:

@@ -135,7 +135,6 @@ class Guard(BaseGuard):
                         raise Unavailable("the issuer's answer is too long")
                 return Answer(answer.status_code, body)
         except httpx.HTTPError as error:
-            _log.warning("%s does not answer: %s", call.url, error)
             raise Unavailable("the issuer does not answer") from error
 
     # The feed --------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from doorward_client.clock import Clock
+from doorward_client.dpop import SeenProofs
 from doorward_client.errors import Refused
 from doorward_client.principal import Principal, Requirement
 from doorward_client.request import Reply, Request
@@ -50,11 +51,12 @@ class Doorward:
         *,
         protect: Requirement | None = None,
         sessions: Sessions = None,
+        proofs: SeenProofs | None = None,
         clock: Clock | None = None,
         **settings: Any,  # noqa: ANN401  those of Settings
     ) -> None:
         found = Settings.read(**settings)
-        self.guard = Guard(found, store=store_of(sessions, found), clock=clock)
+        self.guard = Guard(found, store=store_of(sessions, found), proofs=proofs, clock=clock)
         self._app = app
         self._protect = protect
 
