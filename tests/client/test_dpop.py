@@ -100,6 +100,7 @@ def test_a_proof_counts_once(guard: Asked, holder: Holder) -> None:
         {"jti": ""},
         {"jti": 1},
         {"jti": "x" * 129},
+        {"jti": "\ud800"},
         {"iat": None},
         {"iat": "now"},
         {"iat": 0},

@@ -1,5 +1,6 @@
 """The same promises in every framework, on a real server: who gets in, who is sent away, and how."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -16,7 +17,9 @@ import pytest
 from joserfc.jwk import ECKey
 
 import doorward_client.flask
-from doorward_client import Requirement
+from doorward_client import Guard, Principal, Requirement
+from doorward_client.principal import LOGIN
+from doorward_client.request import Request
 from doorward_client.testing import Issuer, MovableClock, User
 from doorward_client.testing.issuer import Client, Kind
 from tests.support.client_apps import FRAMEWORKS, READS_FORMS, listening, serving
@@ -530,3 +533,27 @@ def test_a_cookie_tells_nothing(served: App, doorward_issuer: Issuer, ada: User)
     assert state.encode() not in base64.urlsafe_b64decode(value + "==")
     browser.ask(browser.ask(location).headers["location"])
     assert ada.sub not in json.dumps(browser.cookies)
+
+
+def test_on_an_event_loop_nothing_waits_for_the_issuer(
+    doorward_issuer: Issuer, doorward_clock: MovableClock, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Django's asynchronous views, those of classes among them."""
+    looked: list[str] = []
+    usual = Guard.identify
+
+    def identify(self: Guard, request: Request, requirement: Requirement = LOGIN) -> Principal:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        looked.append(request.path)
+        return usual(self, request, requirement)
+
+    monkeypatch.setattr(Guard, "identify", identify)
+    with listening() as (listener, url):
+        given = settings_for(doorward_issuer, doorward_clock, url) | {"revocation": "introspection"}
+        with serving("django_async", listener, given):
+            app = App(url, doorward_issuer.clients["web"], "django_async")
+            token = doorward_issuer.access_token(ada, app.client, scope="read", acr="aal2", amr=["pwd", "otp"])
+            for path in ("/open", "/me", "/editor", "/fresh", "/strong"):
+                assert app.with_token(path, token).json()["sub"] == ada.sub
+    assert looked == ["/open", "/me", "/editor", "/fresh", "/strong"]

@@ -198,6 +198,7 @@ def test_examples_run_side_by_side(tmp_path: Path) -> None:
     [
         "http://127.0.0.1:5001/", "app.example", "ftp://127.0.0.1", "http://app.example", "https://App.example",
         "https://app.example:443", "https://app.example:70000", "https://bücher.example", "https://me@app.example", "",
+        "http://[::1", "https://[zz]", "https://a;b", "https://a\\b", "http://a<b",
     ],
 )  # fmt: skip
 def test_an_address_that_cannot_be_an_apps_is_refused(tmp_path: Path, url: str) -> None:

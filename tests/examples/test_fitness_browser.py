@@ -4,6 +4,7 @@ Every window is watched: an error, a violation of the Content Security Policy or
 Pictures of the pages are left in build/screenshots.
 """
 
+import contextlib
 import gzip
 import re
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Page, Route, expect
 
 from fitness import sample
 from fitness.demo import Place
@@ -251,6 +252,28 @@ def test_nobody_is_interrupted_by_an_answer_that_comes_late(watched: Watched) ->
     answered(page, waiting)
     expect(page.locator("#profile-uid")).to_have_text(sample.WHO)
     expect(page.locator("#steps")).to_have_value("4321")
+
+
+def test_an_answer_for_somebody_who_has_left_is_shown_to_nobody(watched: Watched) -> None:
+    page, other = (context := watched.window()), context.context.new_page()
+    sign_in(page, sample.WHO, sample.PASSWORD)
+    expect(page.locator(".note").first).to_be_visible()
+    go(page, "leaderboard")
+    waiting: list[Route] = []
+    page.route(re.compile(r"/notes$"), lambda route: waiting.append(route))  # noqa: PLW0108  a builtin cannot be marked
+    go(page, "notes")
+    while not waiting:
+        page.wait_for_timeout(20)
+    route = waiting.pop()
+    answer = route.fetch()  # it is on its way
+    assert answer.json()["data"]
+    other.goto("/")
+    other.get_by_role("button", name="Sign out", exact=True).click()
+    expect(page.locator("#welcome")).to_be_visible()
+    with contextlib.suppress(Error):  # nobody waits for it any more
+        route.fulfill(response=answer)
+    page.wait_for_timeout(500)
+    expect(page.locator(".note")).to_have_count(0)
 
 
 def answered(page: Page, waiting: list[Route]) -> None:

@@ -10,6 +10,17 @@ export { settings };
  */
 export const door = doorward({ clientId: settings.clientId, resource: settings.api });
 
+let here = new AbortController();
+
+/** Give up whatever is under way: its answer was meant for somebody who is not here any more. */
+export function giveUp() {
+  here.abort();
+  here = new AbortController();
+}
+
+/** Whether a request failed because it was given up. */
+export const gone = (error) => error.name === "AbortError";
+
 /**
  * Ask the API, and get its answer.
  *
@@ -19,13 +30,15 @@ export const door = doorward({ clientId: settings.clientId, resource: settings.a
  * @returns {Promise<Response>} rejects with a sentence for people when the API says no
  */
 export async function call(method, path, body) {
-  const init = { method };
+  const { signal } = here;
+  const init = { method, signal };
   if (body instanceof Blob) init.body = body;
   else if (body) Object.assign(init, { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
   let answer;
   try {
     answer = await door.fetch(settings.api + path, init);
   } catch {
+    signal.throwIfAborted();
     throw new Error("The server cannot be reached. Try again in a moment");
   }
   if (answer.ok) return answer;

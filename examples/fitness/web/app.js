@@ -1,6 +1,6 @@
 // Which view is shown, and to whom. A view is a section of index.html and a module that fills it.
 
-import { door, settings } from "./api.js";
+import { door, giveUp, gone, settings } from "./api.js";
 import { byId } from "./dom.js";
 import * as exercise from "./exercise.js";
 import * as leaderboard from "./leaderboard.js";
@@ -10,7 +10,7 @@ import * as profile from "./profile.js";
 const VIEWS = { notes, exercise, leaderboard, profile };
 const sections = document.querySelectorAll("main > section");
 let user; // undefined until that is known, then null for nobody
-let turn = 0; // an answer that comes when another view or somebody else's is shown is too late
+let turn = 0; // of views: what went wrong in an earlier one is nobody's business any more
 
 byId("sign-in").addEventListener("click", () => leave());
 byId("sign-up").addEventListener("click", () => leave({ prompt: "create" }));
@@ -42,7 +42,7 @@ function changed(now) {
   for (const id of ["tabs", "who"]) byId(id).hidden = !user;
   byId("name").textContent = user?.name ?? user?.uid ?? "";
   if (!another) return; // nobody is interrupted because a tab elsewhere was busy
-  turn += 1;
+  giveUp();
   for (const view of Object.values(VIEWS)) view.clear(); // what was theirs is not for the next
   if (user) show(false);
   else reveal("welcome");
@@ -64,10 +64,10 @@ async function show(moved) {
   }
   const mine = (turn += 1);
   try {
-    await VIEWS[name].show(() => mine === turn);
-    trouble("");
+    await VIEWS[name].show();
+    if (mine === turn) trouble("");
   } catch (error) {
-    if (mine === turn) trouble(error.message);
+    if (mine === turn && !gone(error)) trouble(error.message);
   }
 }
 

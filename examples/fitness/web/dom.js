@@ -43,6 +43,7 @@ export async function attempt(place, work) {
   try {
     await work();
   } catch (problem) {
+    if (problem.name === "AbortError") return; // it was given up: see api.js
     error.textContent = problem.message;
     const wrong = problem.field ?? (fields.length === 1 ? fields[0] : null);
     wrong?.setAttribute("aria-invalid", "true");

@@ -1,16 +1,16 @@
 // Notes with pictures: create, list, read, update, delete.
 
-import { ask, call } from "./api.js";
+import { ask, call, gone } from "./api.js";
 import { byId, make, onSubmit, say, when, wrong } from "./dom.js";
 
 const MOST_BYTES = 5 * 1024 * 1024;
 const [form, text, file, list, more] = ["write", "write-text", "write-picture", "notes-list", "notes-more"].map(byId);
 let before = null; // where the next page begins
 
-/** Fill the view, unless its answer comes too late, or somebody is in the middle of changing a note. */
-export async function show(inTime) {
+/** Fill the view, unless somebody is in the middle of changing a note. */
+export async function show() {
   const page = await ask("GET", "/notes");
-  if (!inTime() || list.querySelector("form") || byId("sure").open) return;
+  if (list.querySelector("form") || byId("sure").open) return;
   list.replaceChildren(...page.data.map(card));
   turned(page);
 }
@@ -19,6 +19,7 @@ export async function show(inTime) {
 export function clear() {
   list.replaceChildren();
   form.reset();
+  byId("sure").close();
 }
 
 more.addEventListener("click", async () => {
@@ -38,17 +39,22 @@ function turned(page) {
 onSubmit(form, async () => {
   if (!text.value.trim()) throw wrong(text, "Write something first");
   check(file);
-  let note = await ask("POST", "/notes", { text: text.value });
+  const note = await ask("POST", "/notes", { text: text.value });
   text.value = ""; // it is saved: if the picture is refused, sending again must not save it twice
   try {
-    note = await withPicture(note, file);
-  } finally {
-    list.prepend(card(note));
-    byId("notes-none").hidden = true;
+    prepend(await withPicture(note, file));
+  } catch (error) {
+    if (!gone(error)) prepend(note);
+    throw error;
   }
   form.reset();
   say("Note saved");
 });
+
+function prepend(note) {
+  list.prepend(card(note));
+  byId("notes-none").hidden = true;
+}
 
 /** Say before the upload what the server would say after it. The server checks all the same. */
 function check(input) {
@@ -60,6 +66,7 @@ async function withPicture(note, input) {
   try {
     return await ask("PUT", `/notes/${note.id}/picture`, input.files[0]);
   } catch (error) {
+    if (gone(error)) throw error;
     throw wrong(input, `The note is saved, but without the picture. ${error.message}`);
   }
 }
@@ -146,7 +153,7 @@ function askToDelete(note, item) {
       byId("notes-list-title").focus();
       say("Note deleted");
     } catch (error) {
-      say(error.message);
+      if (!gone(error)) say(error.message);
     }
   };
   sure.showModal();

@@ -11,9 +11,8 @@ byId("everywhere").addEventListener("click", () => door.signOut({ everywhere: tr
 
 let typing = false; // what is not yet saved is not overwritten
 
-export async function show(inTime) {
-  const me = await ask("GET", "/me");
-  if (inTime()) fill(me);
+export async function show() {
+  fill(await ask("GET", "/me"));
 }
 
 export function clear() {
@@ -42,8 +41,12 @@ onSubmit(form, async () => {
     if (field.value !== "") tracking[name] = field.valueAsNumber;
   }
   const exercise = [...plan.querySelectorAll("input:checked")].map((box) => box.value);
-  const saved = await ask("PATCH", "/me", { tracking, exercise });
-  typing = false;
-  fill(saved);
+  typing = false; // what is typed from now on is not among what is saved
+  try {
+    fill(await ask("PATCH", "/me", { tracking, exercise }));
+  } catch (error) {
+    typing = true;
+    throw error;
+  }
   say("Profile saved");
 });

@@ -3,6 +3,7 @@
 import html
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ PORT: Final = 5001
 LOCAL: Final = "http://127.0.0.1"  # another host than localhost: cookies do not tell ports apart
 USUAL_PORTS: Final = {"http": 80, "https": 443}
 SETTINGS: Final = "doorward.json"
+_HOST: Final = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:.]+\]")
 _SUFFIX: Final = ".tmpl"
 _LIBRARY: Final = Path(__file__).resolve().parents[3] / "clients/python"  # in a clone
 
@@ -141,13 +143,13 @@ def _next_url(clients: Sequence[Client]) -> str:
 
 def _is_origin(url: str) -> bool:
     """Whether browsers write it so in `Origin`, to which apps compare it."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = "" if parts.port in {None, USUAL_PORTS.get(parts.scheme)} else f":{parts.port}"
     except ValueError:
         return False
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return parts.scheme in USUAL_PORTS and url.isascii() and url == f"{parts.scheme}://{host}{port}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    return parts.scheme in USUAL_PORTS and _HOST.fullmatch(host) is not None and url == f"{parts.scheme}://{host}{port}"
 
 
 def _port(address: SplitResult) -> int:
