@@ -1,13 +1,15 @@
-"""`python -m bench.client_apps flask|fastapi`: an app with an open and a protected endpoint, on its usual server.
+"""`python -m bench.client_apps flask|fastapi HOW`: an app with one endpoint, on its usual server.
 
-`/spent` tells the seconds of CPU time that the process has used.
+HOW: open to everybody, protected as the README has it, or (FastAPI) by its router. Each is an app of its own, for of
+several endpoints in one app the later take longer to find. `/spent` tells the seconds of CPU time that it has used.
 Settings come from DOORWARD_ISSUER and so on.
 """
 
 import socket
 import sys
 import time
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import fastapi
 import flask
@@ -17,20 +19,22 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 import doorward_client.fastapi
 import doorward_client.flask
 
+SOMEBODY = "0" * 32  # as long as an id
 
-def flask_app() -> flask.Flask:
-    """Two views that do the same, but for who may see them."""
+
+def flask_app(how: str) -> flask.Flask:
+    """The app on Flask."""
     app = flask.Flask("bench")
     doorward = doorward_client.flask.Doorward(app)
 
-    @app.get("/protected")
+    def everybody() -> dict[str, str]:
+        return {"sub": SOMEBODY}
+
     @doorward.login_required
     def protected() -> dict[str, str]:
         return {"sub": doorward.user.sub}
 
-    @app.get("/open")
-    def everybody() -> dict[str, str]:
-        return {"sub": "somebody"}
+    app.get("/")({"open": everybody, "protected": protected}[how])
 
     @app.get("/spent")
     def spent() -> dict[str, float]:
@@ -39,32 +43,31 @@ def flask_app() -> flask.Flask:
     return app
 
 
-def fastapi_app() -> fastapi.FastAPI:
-    """Endpoints that do the same, but for who may see them: whoever it is, by a dependency, or by their router."""
+def fastapi_app(how: str) -> fastapi.FastAPI:
+    """The app on FastAPI."""
     app = fastapi.FastAPI()
     doorward = doorward_client.fastapi.Doorward(app)
-    free, guarded = fastapi.APIRouter(), doorward.router()
+    router = doorward.router() if how == "router" else fastapi.APIRouter()
 
-    @free.get("/open")
     async def everybody() -> dict[str, str]:
-        return {"sub": "somebody"}
+        return {"sub": SOMEBODY}
 
-    @free.get("/protected")
     async def protected(
         user: Annotated[doorward_client.Principal, fastapi.Depends(doorward.login_required)],
     ) -> dict[str, str]:
         return {"sub": user.sub}
 
-    @free.get("/spent")
-    async def spent() -> dict[str, float]:
-        return {"seconds": time.process_time()}
-
-    @guarded.get("/router")
     async def in_router(request: fastapi.Request) -> dict[str, str]:
         return {"sub": doorward.user(request).sub}
 
-    app.include_router(free)
-    app.include_router(guarded)
+    endpoints: Mapping[str, Callable[..., Any]] = {"open": everybody, "protected": protected, "router": in_router}
+    router.get("/")(endpoints[how])
+    app.include_router(router)
+
+    @app.get("/spent")
+    async def spent() -> dict[str, float]:
+        return {"seconds": time.process_time()}
+
     return app
 
 
@@ -81,11 +84,12 @@ def main() -> None:
     """Serve until the process is ended."""
     listener = socket.create_server(("127.0.0.1", 0))
     print(f"http://localhost:{listener.getsockname()[1]}", flush=True)
-    if sys.argv[1] == "flask":
-        server = make_server("127.0.0.1", 0, flask_app(), threaded=True, request_handler=Quiet, fd=listener.fileno())
+    framework, how = sys.argv[1:]
+    if framework == "flask":
+        server = make_server("127.0.0.1", 0, flask_app(how), threaded=True, request_handler=Quiet, fd=listener.fileno())
         server.serve_forever()
     else:
-        config = uvicorn.Config(fastapi_app(), loop="uvloop", http="httptools", access_log=False, log_level="error")
+        config = uvicorn.Config(fastapi_app(how), loop="uvloop", http="httptools", access_log=False, log_level="error")
         uvicorn.Server(config).run([listener])
 
 
