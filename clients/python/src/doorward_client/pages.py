@@ -40,8 +40,7 @@ _PAGE = """<!doctype html>
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; img-src data:; style-src 'sha256-{_HASH}'; base-uri 'none'; frame-ancestors 'none'"
 
-
-SIGNING_IN_HELPS = (NotSignedIn, InvalidToken, InsufficientAuthentication, SignInFailed)
+_WITH_A_LINK = (NotSignedIn, InvalidToken, InsufficientAuthentication, SignInFailed)
 
 
 def page_for(refused: Refused, again: str) -> bytes | None:
@@ -64,6 +63,6 @@ def page_for(refused: Refused, again: str) -> bytes | None:
             pass
     if said is None:
         return None
-    link = f'<p><a href="{escape(again)}">Sign in again</a></p>\n' if isinstance(refused, SIGNING_IN_HELPS) else ""
+    link = f'<p><a href="{escape(again)}">Sign in again</a></p>\n' if isinstance(refused, _WITH_A_LINK) else ""
     title, text = said
     return _PAGE.format(title=title, style=_STYLE, text=escape(text), link=link).encode()
