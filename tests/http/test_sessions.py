@@ -314,10 +314,13 @@ async def test_what_is_to_end_is_not_guessed(world: World, query: str) -> None:
 async def test_the_page_signs_out_everywhere(world: World) -> None:
     here, there = world.visitor(), world.visitor()
     await here.sign_up("ada")
+    page = (await here.get("/account/sessions")).text
+    assert "/account/sessions/end-others" not in page
+    assert ' action="/account/sessions/end-all"' in page, "for there may be apps"
     await there.sign_in("ada")
     page = (await here.get("/account/sessions")).text
-    assert 'action="/account/sessions/end-others"' in page
-    assert 'formaction="/account/sessions/end-all"' in page
+    assert 'formaction="/account/sessions/end-others"' in page
+    assert ' action="/account/sessions/end-all"' in page
     answer = await here.submit("/account/sessions/end-all", {}, page="/account/sessions")
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
