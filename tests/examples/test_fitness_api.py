@@ -149,6 +149,14 @@ def test_whoever_signs_out_everywhere_is_out_of_the_api_at_once(ada: Member, pla
     assert wait_until(lambda: ada.call("GET", "/me").status_code == 401) < 2.5
 
 
+def test_the_api_may_follow_what_has_ended(place: Place) -> None:
+    told = json.loads(place.settings.read_text(encoding="utf-8"))
+    credentials = (told["client_id"], told["client_secret"])
+    with httpx.stream("POST", f"{place.issuer}/oauth/revocations", data={"after": ""}, auth=credentials) as answer:
+        assert answer.status_code == 200
+        assert "heartbeat" in next(answer.iter_lines())
+
+
 @pytest.mark.asvs("1.1.2", "1.2.1")
 def test_text_is_stored_as_it_was_sent(ada: Member) -> None:
     kept = 0

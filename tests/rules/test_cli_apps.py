@@ -73,6 +73,16 @@ def test_a_web_app_that_may_not_follow_the_feed_is_doubted() -> None:
     assert "revocations" in doubted.output
 
 
+def test_an_api_that_may_not_follow_the_feed_is_doubted_and_a_program_is_not() -> None:
+    api = answer("client", "add", "Api", "--type", "service", "--resource", "https://api.example")
+    assert "revocations" in run("client", "test", api["client_id"]).output
+    right = answer(
+        "client", "add", "B", "--type", "service", "--resource", "https://b.example", "--scope", "revocations"
+    )
+    program = answer("client", "add", "Report", "--type", "service", "--scope", "reports")
+    assert [run("client", "test", made["client_id"]).exit_code for made in (right, program)] == [0, 0]
+
+
 def test_the_next_signing_key_is_begun_once() -> None:
     answer("client", "add", "Page", "--type", "spa", "--redirect-uri", "https://app.example/cb")
     (begun,) = answer("key", "rotate")

@@ -96,7 +96,9 @@ def register(place: Place) -> None:
         "--scope", "openid", "--scope", "profile", "--scope", "offline_access", "--dpop",
     )  # fmt: skip
     # The API, which asks whether a token still counts and follows what has ended.
-    api = place.doorward_json("client", "add", "Fitness API", "--type", "service", "--resource", place.api)
+    api = place.doorward_json(
+        "client", "add", "Fitness API", "--type", "service", "--resource", place.api, "--scope", "revocations"
+    )
     # The account behind the API's key. Nobody knows its password.
     place.doorward_json(
         "user", "add", SERVICE, "--name", "Fitness", "--role", "admin", "--password-stdin",

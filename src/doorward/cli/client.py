@@ -219,7 +219,8 @@ def _doubts(client: Client) -> list[str]:
             found.append(f"redirect-uri: {uri} is the start page; a page of its own takes nothing else for a code")
     if client.kind == "spa" and not client.dpop:
         found.append("dpop: a script's tokens are safer bound to a key; register it with --dpop")
-    if client.kind == "web" and REVOCATIONS not in client.scopes:
+    verifies = client.kind == "web" or (client.kind == "service" and client.resources)
+    if verifies and REVOCATIONS not in client.scopes:
         found.append(f"scope: without {REVOCATIONS} it hears of what has ended only when it asks")
     return found
 
