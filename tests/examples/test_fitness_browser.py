@@ -304,6 +304,7 @@ def test_what_people_write_is_text_wherever_it_is_shown(watched: Watched, place:
     page = watched.window()
     sign_in(page, uid)
     expect(page.locator("#name")).to_have_text("<img src=x onerror=alert(1)>")
+    expect(page.locator(".note").first).to_be_visible()
     more = page.get_by_role("button", name="Show older notes")
     while more.is_visible():
         before = page.locator(".note").count()
