@@ -37,7 +37,7 @@ def notes_app(sites: TwoSites) -> WSGIApplication:
 
 def _guarded(sites: TwoSites, name: str, resource: str) -> tuple[flask.Flask, doorward_client.flask.Doorward]:
     app, (scheme, host, *_) = flask.Flask(name), urlsplit(resource)
-    made = sites.json("client", "add", name, "--type", "service", "--resource", resource)
+    made = sites.json("client", "add", name, "--type", "service", "--resource", resource, "--scope", "revocations")
     guard = doorward_client.flask.Doorward(
         app, issuer=ISSUER, client_id=made["client_id"], client_secret=made["client_secret"], audience=resource,
         app_url=f"{scheme}://{host}", require_dpop=True,
