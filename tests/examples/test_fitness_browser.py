@@ -4,10 +4,10 @@ Every window is watched: an error, a violation of the Content Security Policy or
 Pictures of the pages are left in build/screenshots.
 """
 
-import contextlib
 import gzip
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -233,12 +233,7 @@ def test_every_view_is_for_everybody_and_fits(watched: Watched, place: Place, wi
 
 def test_nobody_is_interrupted_by_an_answer_that_comes_late(watched: Watched) -> None:
     page = watched.window()
-    sign_in(page, sample.WHO, sample.PASSWORD)
-    expect(page.locator(".note").first).to_be_visible()
-    go(page, "leaderboard")
-    waiting: list[Route] = []
-    page.route(re.compile(r"/(notes|me)$"), lambda route: waiting.append(route))  # noqa: PLW0108  a builtin cannot be marked
-
+    waiting = elsewhere(page, r"/(notes|me)$")
     go(page, "notes")
     page.get_by_role("button", name="Edit").first.click()
     page.get_by_label("Note", exact=True).last.fill("in the middle of a sentence")
@@ -255,33 +250,48 @@ def test_nobody_is_interrupted_by_an_answer_that_comes_late(watched: Watched) ->
 
 
 def test_an_answer_for_somebody_who_has_left_is_shown_to_nobody(watched: Watched) -> None:
-    page, other = (context := watched.window()), context.context.new_page()
-    sign_in(page, sample.WHO, sample.PASSWORD)
-    expect(page.locator(".note").first).to_be_visible()
-    go(page, "leaderboard")
-    waiting: list[Route] = []
-    page.route(re.compile(r"/notes$"), lambda route: waiting.append(route))  # noqa: PLW0108  a builtin cannot be marked
+    page = watched.window()
+    other = page.context.new_page()
+    waiting = elsewhere(page, r"/notes$")
     go(page, "notes")
-    while not waiting:
-        page.wait_for_timeout(20)
-    route = waiting.pop()
+    route = next_of(page, waiting)
     answer = route.fetch()  # it is on its way
     assert answer.json()["data"]
     other.goto("/")
     other.get_by_role("button", name="Sign out", exact=True).click()
     expect(page.locator("#welcome")).to_be_visible()
-    with contextlib.suppress(Error):  # nobody waits for it any more
+    with suppress(Error):  # nobody waits for it any more
         route.fulfill(response=answer)
     page.wait_for_timeout(500)
     expect(page.locator(".note")).to_have_count(0)
 
 
-def answered(page: Page, waiting: list[Route]) -> None:
-    """Let through what waits, and let the page take it in."""
+def elsewhere(page: Page, pattern: str) -> list[Route]:
+    """Sign in, see the notes, and look at something else. What the page asks for then waits here."""
+    sign_in(page, sample.WHO, sample.PASSWORD)
+    expect(page.locator(".note").first).to_be_visible()
+    go(page, "leaderboard")
+    waiting: list[Route] = []
+
+    def wait(route: Route) -> None:
+        waiting.append(route)
+
+    page.route(re.compile(pattern), wait)
+    return waiting
+
+
+def next_of(page: Page, waiting: list[Route]) -> Route:
+    """What waits, as soon as something does."""
     while not waiting:
         page.wait_for_timeout(20)
+    return waiting.pop()
+
+
+def answered(page: Page, waiting: list[Route]) -> None:
+    """Let through what waits, and let the page take it in."""
+    route = next_of(page, waiting)
     with page.expect_response(lambda answer: answer.ok and answer.request.method == "GET") as answer:
-        waiting.pop().continue_()
+        route.continue_()
     answer.value.finished()
     page.wait_for_timeout(200)
 
@@ -289,17 +299,17 @@ def answered(page: Page, waiting: list[Route]) -> None:
 @pytest.mark.asvs("1.1.2", "1.2.1", "3.2.2", "3.4.3")
 def test_what_people_write_is_text_wherever_it_is_shown(watched: Watched, place: Place) -> None:
     uid = newcomer(place)
-    eve = Member(place, uid)
-    dangerous = re.compile(r"[<>&\"'`{}]|script|\\", re.IGNORECASE)
-    texts = [*MARKUP, *(text for text in hostile_strings() if dangerous.search(text) and text.strip())]
-    written = [text for text in texts if _taken(eve, text)]
-    assert len(written) > 60
-    key = eve.person.program(f"{place.issuer}/api/sessions/current").json()["csrf_token"]
-    named = eve.person.http.patch(
-        f"{place.issuer}/api/users/me", json={"name": "<img src=x onerror=alert(1)>"}, headers={"x-csrf-token": key}
-    )
-    assert named.status_code == 200, named.text
-    eve.call("POST", "/exercises", {"kind": "run", "minutes": 60})
+    with closing(Member(place, uid)) as eve:  # else one that fails here fails whoever runs next, too
+        dangerous = re.compile(r"[<>&\"'`{}]|script|\\", re.IGNORECASE)
+        texts = [*MARKUP, *(text for text in hostile_strings() if dangerous.search(text) and text.strip())]
+        written = [text for text in texts if _taken(eve, text)]
+        assert len(written) > 60
+        key = eve.person.program(f"{place.issuer}/api/sessions/current").json()["csrf_token"]
+        named = eve.person.http.patch(
+            f"{place.issuer}/api/users/me", json={"name": "<img src=x onerror=alert(1)>"}, headers={"x-csrf-token": key}
+        )
+        assert named.status_code == 200, named.text
+        eve.call("POST", "/exercises", {"kind": "run", "minutes": 60})
 
     page = watched.window()
     sign_in(page, uid)
@@ -319,7 +329,6 @@ def test_what_people_write_is_text_wherever_it_is_shown(watched: Watched, place:
         settled(page)
     assert page.locator("main :is(script, iframe, img, style, base, meta, math)").count() == 0
     assert "Fitness" in page.title()
-    eve.close()
 
 
 def _taken(member: Member, text: str) -> bool:

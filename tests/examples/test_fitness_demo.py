@@ -5,6 +5,7 @@ import socket
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -58,9 +59,8 @@ def test_the_front_end_is_the_files_of_its_folder_and_nothing_else(place: Place)
 
 
 def test_somebody_of_the_old_app_signs_in_with_their_old_password(place: Place) -> None:
-    mira = Member(place, sample.WHO, sample.PASSWORD)
-    assert [note["picture"] for note in mira.call("GET", "/notes").json()["data"]] == [True, True, False, False]
-    mira.close()
+    with closing(Member(place, sample.WHO, sample.PASSWORD)) as mira:
+        assert [note["picture"] for note in mira.call("GET", "/notes").json()["data"]] == [True, True, False, False]
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
