@@ -18,9 +18,6 @@ export function giveUp() {
   here = new AbortController();
 }
 
-/** Whether a request failed because it was given up. */
-export const gone = (error) => error.name === "AbortError";
-
 /**
  * Ask the API, and get its answer.
  *

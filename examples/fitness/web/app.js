@@ -1,7 +1,7 @@
 // Which view is shown, and to whom. A view is a section of index.html and a module that fills it.
 
-import { door, giveUp, gone, settings } from "./api.js";
-import { byId } from "./dom.js";
+import { door, giveUp, settings } from "./api.js";
+import { byId, gone } from "./dom.js";
 import * as exercise from "./exercise.js";
 import * as leaderboard from "./leaderboard.js";
 import * as notes from "./notes.js";

@@ -32,6 +32,9 @@ export function onSubmit(form, work) {
   });
 }
 
+/** Whether something failed because it was given up: whoever asked is not here any more (see api.js). */
+export const gone = (problem) => problem.name === "AbortError";
+
 /** Do it, and show in `place` (which holds an element of class `error`) what went wrong. */
 export async function attempt(place, work) {
   const buttons = place.querySelectorAll("button");
@@ -43,7 +46,7 @@ export async function attempt(place, work) {
   try {
     await work();
   } catch (problem) {
-    if (problem.name === "AbortError") return; // it was given up: see api.js
+    if (gone(problem)) return;
     error.textContent = problem.message;
     const wrong = problem.field ?? (fields.length === 1 ? fields[0] : null);
     wrong?.setAttribute("aria-invalid", "true");

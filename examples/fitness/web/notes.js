@@ -1,7 +1,7 @@
 // Notes with pictures: create, list, read, update, delete.
 
-import { ask, call, gone } from "./api.js";
-import { byId, make, onSubmit, say, when, wrong } from "./dom.js";
+import { ask, call } from "./api.js";
+import { byId, gone, make, onSubmit, say, when, wrong } from "./dom.js";
 
 const MOST_BYTES = 5 * 1024 * 1024;
 const [form, text, file, list, more] = ["write", "write-text", "write-picture", "notes-list", "notes-more"].map(byId);
@@ -23,11 +23,15 @@ export function clear() {
 }
 
 more.addEventListener("click", async () => {
-  const page = await ask("GET", `/notes?before=${encodeURIComponent(before)}`);
-  const cards = page.data.map(card);
-  list.append(...cards);
-  turned(page);
-  cards[0]?.querySelector("button").focus();
+  try {
+    const page = await ask("GET", `/notes?before=${encodeURIComponent(before)}`);
+    const cards = page.data.map(card);
+    list.append(...cards);
+    turned(page);
+    cards[0]?.querySelector("button").focus();
+  } catch (error) {
+    if (!gone(error)) say(error.message);
+  }
 });
 
 function turned(page) {

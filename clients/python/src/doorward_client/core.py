@@ -199,24 +199,25 @@ class Core:
         """Say no: a person who can sign in is sent to do so, everybody else gets a status and the reason."""
         if self.browser is not None and request.wants_page and isinstance(refused, _SIGNING_IN_HELPS):
             then = request.path + (f"?{request.query}" if request.query else "")
-            return Reply(303, [("Location", self._sign_in(self.browser, refused, then)), ("Cache-Control", "no-store")])
+            return Reply(303, [("Location", _sign_in(self.browser, refused, then)), ("Cache-Control", "no-store")])
         headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
         headers += [("WWW-Authenticate", said) for said in refused.challenges(dpop=self.settings.require_dpop)]
         if refused.status == Unavailable.status:
             headers.append(("Retry-After", "1"))
         if self.browser is not None and request.is_of_a_person:
-            page = page_for(refused, self._sign_in(self.browser, refused, "/"))
+            page = page_for(refused, _sign_in(self.browser, refused, "/"))
             if page is not None:
                 headers += [("Content-Type", "text/html; charset=utf-8"), ("Content-Security-Policy", POLICY)]
                 return Reply(refused.status, headers, page)
         said = {"error": refused.error or type(refused).__name__, "error_description": refused.description}
         return Reply(refused.status, [*headers, ("Content-Type", "application/json")], json.dumps(said).encode())
 
-    def _sign_in(self, browser: Browser, refused: Refused, then: str) -> str:
-        """Where a sign-in begins that shows what was missing."""
-        if isinstance(refused, InsufficientAuthentication):
-            return browser.sign_in_path(then, refused.max_age, refused.acr_values)
-        return browser.sign_in_path(then)
+
+def _sign_in(browser: Browser, refused: Refused, then: str) -> str:
+    """Where a sign-in begins that shows what was missing."""
+    if isinstance(refused, InsufficientAuthentication):
+        return browser.sign_in_path(then, refused.max_age, refused.acr_values)
+    return browser.sign_in_path(then)
 
 
 def _proofs_of(store: object) -> SeenProofs:
