@@ -226,6 +226,13 @@ def test_who_signs_in_in_one_tab_is_signed_in_in_the_others(page: Page, sites: T
     assert status(other, sites) == 200
 
 
+def begin_to_ask(page: Page) -> None:
+    """Load the page, until it has asked for a token. What it asks never arrives."""
+    page.context.route(f"{ISSUER}/oauth/token", for_ever)
+    with page.expect_request(f"{ISSUER}/oauth/token"):  # it holds the lock earlier, and has noted nothing by then
+        page.goto(f"{ORIGIN}/")
+
+
 def for_ever(_: Route) -> None:
     """Let a request be on its way, and never arrive."""
 
@@ -234,9 +241,7 @@ def test_a_page_that_was_left_while_it_asked_raises_no_alarm(page: Page, tokens:
     """Its refresh token may have been replaced by one that it never heard of. Sent again, it would look stolen."""
     page.context.clock.install()
     sign_in(page)
-    page.context.route(f"{ISSUER}/oauth/token", for_ever)
-    page.goto(f"{ORIGIN}/")
-    page.wait_for_function("async () => (await navigator.locks.query()).held.length === 1")
+    begin_to_ask(page)
     page.goto(f"{ORIGIN}/empty")
     page.context.unroute_all()
     page.context.clock.fast_forward(11_000)
@@ -252,9 +257,7 @@ def test_a_page_that_was_left_while_it_asked_raises_no_alarm(page: Page, tokens:
 
 def test_a_page_that_is_loaded_again_while_it_asks_signs_nobody_out(page: Page) -> None:
     sign_in(page)
-    page.context.route(f"{ISSUER}/oauth/token", for_ever)
-    page.goto(f"{ORIGIN}/")
-    page.wait_for_function("async () => (await navigator.locks.query()).held.length === 1")
+    begin_to_ask(page)
     page.context.unroute_all()
     page.reload()
     says(page, HELLO)
