@@ -74,7 +74,7 @@ class App:
             "grant_type": "authorization_code", "code": came["code"], "client_id": self.client_id,
             "redirect_uri": self.callback, "code_verifier": self.verifier,
         }  # fmt: skip
-        answer = httpx.post(f"{self.issuer}/oauth/token", data=form)
+        answer = httpx.post(f"{self.issuer}/oauth/token", data=form, timeout=30)
         assert answer.status_code == 200, answer.text
         payload = answer.json()["id_token"].split(".")[1]
         claims: dict[str, object] = json.loads(base64.urlsafe_b64decode(payload + "=="))

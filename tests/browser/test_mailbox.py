@@ -53,6 +53,7 @@ def sign_up(page: Page, address: str) -> None:
 
 def looked_at(page: Page) -> None:
     """Nothing shuts anybody out, nothing is wider than the window."""
+    page.wait_for_load_state()
     page.evaluate(AXE.read_text())
     assert violations(page, {"runOnly": RULES}) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -118,7 +119,7 @@ def test_without_javascript_it_looks_again_too(visitor: Visitor, site: Site) -> 
     mailbox = visitor.window(scripts=False)
     mailbox.goto(site.inbox)
     sign_up(mailbox.context.new_page(), "ada@example.org")
-    expect(mailbox.locator("[data-mails] > li")).to_have_count(1, timeout=10_000)
+    expect(mailbox.locator("[data-mails] > li")).to_have_count(1)
     expect(mailbox.locator("[data-copy]")).to_be_hidden()
 
 

@@ -3,6 +3,7 @@
 The routes are not asked here: the samples of tests/support/sample_pages.py stand for what they hand to the templates.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +11,7 @@ from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from typing_extensions import override
 
 from doorward.web.headers import CONTENT_SECURITY_POLICY
@@ -183,7 +184,7 @@ def test_a_form_says_what_is_wrong_before_it_is_sent(site: str, page: Page) -> N
 
 def test_a_summary_link_goes_into_its_field(site: str, page: Page) -> None:
     page.goto(f"{site}/sign-up-wrong")
-    assert page.evaluate("document.activeElement.id") == "error-summary"
+    expect(page.locator("#error-summary")).to_be_focused()
     page.click("text=The password needs at least 15 characters >> nth=0")
     assert page.evaluate("document.activeElement.id") == "field-password"
 
@@ -202,7 +203,7 @@ def test_lengths_are_counted_in_code_points_after_composing(site: str, page: Pag
 
 def test_a_right_form_is_sent_with_the_password_hidden_again(site: str, page: Page) -> None:
     page.goto(f"{site}/sign-in")
-    assert page.evaluate("document.activeElement.name") == "identifier"
+    expect(page.locator("[name=identifier]")).to_be_focused()
     page.fill("[name=identifier]", "ada")
     page.fill("[name=password]", "a few words")
     show = page.locator("[data-show]")
@@ -226,7 +227,8 @@ def test_caps_lock_is_pointed_out_and_forgotten(site: str, page: Page) -> None:
 
 
 def test_the_countdown_speaks_at_its_start_and_its_end_only(site: str, page: Page) -> None:
-    page.clock.install()
+    page.clock.install(time=0)
+    page.clock.pause_at(1)
     page.goto(f"{site}/sign-in-wait")
     button, spoken = page.locator("[data-submit]"), page.locator("[data-spoken]")
     assert spoken.text_content() == "Try again in 0:42"
@@ -259,6 +261,7 @@ def test_a_new_password_gets_advice_while_it_is_typed(site: str, page: Page, typ
     page.locator("[name=password]").press_sequentially("some other text")
     page.fill("[name=password]", typed)
     line = page.locator("[data-advice]")
+    expect(line).to_have_text(re.compile(f"^{re.escape(said)}" if said else "^$"))
     page.wait_for_timeout(1_000)
     assert line.get_attribute("role") == "status"
     spoken = line.text_content() or ""

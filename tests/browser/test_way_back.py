@@ -44,6 +44,7 @@ def test_an_account_of_a_passkey_is_lost_and_found_again_with_a_code(visitor: Vi
     expect(page.locator("main")).to_contain_text("If you lose your passkey, nothing lets you back in yet.")
     page.get_by_role("button", name="Make recovery codes").click()
     expect(page.locator("main h1")).to_have_text("Your recovery codes")
+    expect(page.locator("#codes code")).to_have_count(10)
     codes = page.locator("#codes code").all_inner_texts()
     page.fill("[name=code]", codes[9])
     page.get_by_role("button", name="Done").click()

@@ -206,7 +206,7 @@ def test_what_was_revoked_before_we_began_is_known(guard: Asked, doorward_issuer
 
 
 @pytest.mark.asvs("7.4.1")
-def test_a_stale_feed_makes_us_ask_about_each_token_at_most_every_two_seconds(
+def test_a_stale_feed_makes_us_ask_about_each_token_again_and_again_but_not_each_time(
     guard: Asked, doorward_issuer: Issuer, token: str, silence: Silence
 ) -> None:
     following(guard, token)
@@ -217,7 +217,7 @@ def test_a_stale_feed_makes_us_ask_about_each_token_at_most_every_two_seconds(
         guard.verify(token)
     assert introspected(doorward_issuer) == before + 1
     doorward_issuer.revoke("session", "s1")
-    silence.seconds += 2
+    silence.seconds += 1.5  # the rest of the two seconds is for the question and for the server
     with pytest.raises(InvalidToken):
         guard.verify(token)
     assert introspected(doorward_issuer) == before + 2

@@ -263,7 +263,7 @@ def test_a_program_shows_an_api_key(site: Site, framework: str, record_property:
         site.operate("apikey", "revoke", made["id"])
         took = wait_until(lambda: asked("/me", made["secret"]).status_code == 401)
         record_property(MEASURED, f"an app of {framework} refused an ended key after {took:.2f} s")
-        assert took < OUT_SECONDS + 0.5, "two seconds, and the answer under way"
+        assert took < OUT_SECONDS
 
 
 def sent_back(site: Site, person: Person, url: str) -> str:

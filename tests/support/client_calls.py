@@ -20,7 +20,7 @@ from doorward_client.testing import MovableClock
 from doorward_client.testing.issuer import algorithm, sign
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 
 
 class Asked(Protocol):

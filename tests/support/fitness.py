@@ -75,7 +75,8 @@ def settings_of(place: Place) -> dict[str, str]:
 
 def add_user(place: Place, uid: str) -> None:
     """Somebody new, with the password of all."""
-    made = httpx.post(f"{place.issuer}/api/users", json={"uid": uid, "name": uid.title(), "password": PASSWORD})
+    values = {"uid": uid, "name": uid.title(), "password": PASSWORD}
+    made = httpx.post(f"{place.issuer}/api/users", json=values, timeout=30)
     assert made.status_code == 201, made.text
 
 

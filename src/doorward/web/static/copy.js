@@ -1,18 +1,14 @@
 // Copies, saves and prints what is shown once. The buttons are hidden where scripts do not run.
 
-const say = (button, text) => {
-  const before = button.textContent;
-  button.textContent = text;
-  setTimeout(() => (button.textContent = before), 2000);
-};
-
 for (const button of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) continue;
+  const label = button.textContent;
   button.hidden = false;
   button.setAttribute("aria-live", "polite");
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).innerText);
-    say(button, button.dataset.copied);
+    button.textContent = button.dataset.copied;
+    setTimeout(() => (button.textContent = label), 2000);
   });
 }
 
