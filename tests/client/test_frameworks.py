@@ -25,7 +25,8 @@ from doorward_client.testing.issuer import Client, Kind
 from tests.support.client_apps import FRAMEWORKS, READS_FORMS, listening, serving
 from tests.support.client_calls import proof, wait_until
 
-HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))  # ports come round again, with another app
+# Ports come round again, with another app.
+HTTP = httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 @dataclass

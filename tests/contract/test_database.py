@@ -325,10 +325,11 @@ def kill_while_it_writes(address: str, name: str, seconds: float) -> set[str]:
     command = [sys.executable, "-m", "tests.support.writer", address, name, "20", "1000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as writer:
         assert writer.stdout is not None
-        first = os.read(writer.stdout.fileno(), 1 << 16)
-        os.set_blocking(writer.stdout.fileno(), True)
+        lines: list[bytes] = []
+        while not written(b"".join(lines)):
+            lines.append(os.read(writer.stdout.fileno(), 1 << 16))
+            assert lines[-1], "it has ended by itself"
         deadline = time.monotonic() + seconds
-        lines = [first]
         while time.monotonic() < deadline:
             lines.append(os.read(writer.stdout.fileno(), 1 << 16))
         writer.send_signal(signal.SIGKILL)

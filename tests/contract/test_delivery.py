@@ -275,13 +275,16 @@ async def test_a_stopped_server_hands_over_at_once(post: Post, other: Post) -> N
     assert [mail.to for mail in two.taken] == ["bob@example.com"]
 
 
-async def test_a_message_goes_out_as_soon_as_its_cause_is_committed(post: Post) -> None:
+async def test_a_message_goes_out_as_soon_as_its_cause_is_committed(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("doorward.messages.delivery.POLL_SECONDS", 60.0)  # it does not look without being woken
     delivery = post.delivery(carrier := Carrier())
     post.outbox.wake = delivery.wake
     delivery.start()
     await asyncio.sleep(0.1)
     await post.queue("ada@example.com")
-    async with asyncio.timeout(0.5):  # the next look without being woken would be later
+    async with asyncio.timeout(10):
         await carrier.asked.wait()
     await delivery.stop()
 
@@ -291,7 +294,10 @@ async def test_no_more_than_a_few_are_under_way(post: Post) -> None:
     carrier = Carrier()
     carrier.open.clear()
     draining = asyncio.create_task(post.delivery(carrier).drain())
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(10):
+        while carrier.under_way < AT_A_TIME:  # noqa: ASYNC110  it is the delivery that we wait for
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
     assert carrier.under_way == AT_A_TIME
     carrier.open.set()
     await draining

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import stat
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from doorward.cli import main
 from tests.support.client_calls import wait_until
 from tests.support.hosted import PASSWORD, Person
 from tests.support.logs import restored_logging
+from tests.support.ports import free_port
 from tests.support.serving import ROOT, running
 
 pytestmark = pytest.mark.slow
@@ -28,12 +28,6 @@ STARTED = {
     "django": ["manage.py", "runserver", "--noreload", "{port}"],  # a reloader would not stop with its parent
 }
 FRAMEWORKS = list(STARTED)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def operate(*arguments: str, typed: str | None = None) -> Result:

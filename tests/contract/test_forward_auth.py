@@ -24,6 +24,7 @@ import pytest
 from tests.support.client_calls import wait_until
 from tests.support.hosted import PASSWORD, Person
 from tests.support.measuring import MEASURED
+from tests.support.ports import free_port
 from tests.support.serving import ROOT, running
 
 pytestmark = pytest.mark.slow
@@ -72,12 +73,6 @@ class Site:
         place = ["--data", str(self.data), "--config", str(self.config)]
         command = [sys.executable, "-m", "doorward.cli", *arguments, *place]
         return subprocess.run(command, check=True, capture_output=True, text=True, input=PASSWORD).stdout
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def documented(*, proxy: int, app: int, doorward: int) -> str:

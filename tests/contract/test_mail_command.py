@@ -85,7 +85,8 @@ def test_an_operator_sees_what_failed_and_tries_it_again(place: Path, monkeypatc
         with running(
             "doorward.cli", "serve", *PUBLIC, "--data", str(place / "doorward-data"), environ=os.environ
         ) as one:
-            answer = httpx.post(f"http://127.0.0.1:{one.port}/api/users", json=body, headers={"host": "localhost"})
+            url, headers = f"http://127.0.0.1:{one.port}/api/users", {"host": "localhost"}
+            answer = httpx.post(url, json=body, headers=headers, timeout=30)
             assert answer.status_code == 202, answer.text
             line = json.loads(one.wait_for_log("message_failed"))
         assert line["recipient_domain"] == "example.com"

@@ -103,11 +103,11 @@ async def test_connections_are_never_more_than_asked_for(database: PostgresDatab
 
 
 async def test_look_ups_do_not_wait_for_searches(database: PostgresDatabase) -> None:
-    searches = [asyncio.create_task(database.search(run("SELECT pg_sleep(1)"))) for _ in range(8)]
+    searches = [asyncio.create_task(database.search(run("SELECT pg_sleep(5)"))) for _ in range(8)]
     await asyncio.sleep(0.1)
     started = time.monotonic()
     await database.read(run("SELECT 1"))
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 2
     for search in searches:
         search.cancel()
     await asyncio.gather(*searches, return_exceptions=True)
@@ -230,7 +230,7 @@ async def test_a_transaction_that_is_cut_off_is_unavailable_and_leaves_nothing(d
 async def test_idle_connections_that_were_cut_are_replaced(database: PostgresDatabase) -> None:
     await asyncio.gather(*(database.read(run("SELECT pg_sleep(0.05)")) for _ in range(4)))
     await database.read(hang_up_on(await database.read(find_backends("doorward"))))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(1)  # they hear of it
     assert await asyncio.gather(*(database.read(run("SELECT 1")) for _ in range(8))) == [[(1,)]] * 8
 
 
@@ -245,6 +245,7 @@ async def test_after_closing_everything_is_refused_and_no_connection_is_left(
     assert await asyncio.gather(*writes) == [None] * 20
     with pytest.raises(Unavailable):
         await other.read(run("SELECT 1"))
-    await asyncio.sleep(0.1)
-    assert await database.read(find_backends("doorward")) == []
-    assert await database.read(find_backends("doorward listener")) == []
+    async with asyncio.timeout(10):  # they hear that we are gone, and go
+        for name in ("doorward", "doorward listener"):
+            while await database.read(find_backends(name)):  # noqa: ASYNC110  it is the server that we wait for
+                await asyncio.sleep(0.01)

@@ -77,7 +77,9 @@ class Town:
     def copy_keys(self) -> None:
         """Give every other machine what the first one has."""
         for other in self.keys[1:]:
-            shutil.copy(self.keys[0], other)
+            draft = other.with_suffix(".new")
+            shutil.copy(self.keys[0], draft)
+            draft.replace(other)  # at once: a server may look at any moment
 
     def errors(self) -> list[str]:
         """What the servers complain of."""

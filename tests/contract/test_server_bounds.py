@@ -5,6 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import uvicorn
@@ -116,7 +117,7 @@ async def test_a_client_that_does_not_finish_its_body_is_told_and_the_applicatio
 
 
 async def test_a_body_may_take_longer_than_a_head() -> None:
-    async with serving(answer, SHORT) as connect, asyncio.timeout(5):
+    async with serving(answer, replace(SHORT, body_seconds=5)) as connect, asyncio.timeout(5):
         reader, writer = await connect()
         writer.write(HEAD)
         await asyncio.sleep(0.3)
@@ -215,11 +216,11 @@ async def test_a_connection_that_is_to_be_closed_does_not_wait_for_ever_to_be_re
 
 
 async def test_a_client_that_reads_slowly_but_reads_gets_everything() -> None:
-    bounds = Bounds(connections=100, unread_seconds=0.3)
+    bounds = Bounds(connections=100, unread_seconds=1)
     async with serving(answer_at_length, bounds) as connect, asyncio.timeout(30):
         reader, writer = await connect()
         writer.write(GET)
         await reader.readuntil(b"\r\n\r\n")
         for _ in range(8):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
             await reader.readexactly(2**22)

@@ -149,7 +149,8 @@ async def test_no_secret_and_no_number_gets_into_the_log(server: Elsewhere, mess
 
 
 async def test_twenty_at_once_are_twenty_messages(server: Elsewhere, messenger: Messenger) -> None:
-    await asyncio.gather(*(messenger.send(f"m{n}", NUMBER, str(n)) for n in range(20)))
+    patient = replace(messenger, outbound=server.outbound())
+    await asyncio.gather(*(patient.send(f"m{n}", NUMBER, str(n)) for n in range(20)))
     assert sorted(int(told(seen)[1]) for seen in server.seen) == list(range(20))
 
 

@@ -19,6 +19,7 @@ from doorward.kernel.instant import SECOND
 from doorward.sql import Statement, Work
 from doorward.sql.tables import revocation
 from tests.support.calling import PASSWORD, Answer, Caller
+from tests.support.client_calls import wait_until
 from tests.support.databases import open_database
 from tests.support.farm import Farm, four_workers, two_nodes
 from tests.support.measuring import MEASURED
@@ -219,7 +220,8 @@ def test_a_killed_worker_is_replaced_and_sigterm_leaves_no_process(workers_of_ou
         killed, caller = callers[0]
         session = caller.sign_up("witness").cookie
         os.kill(killed, signal.SIGKILL)
-        server.wait_for_log("worker_replaced")
+        server.wait_for_log("worker_replaced")  # said before the new one is there
+        wait_until(lambda: len(farm.processes() - {killed}) == 4)
     with farm.callers() as callers:  # waits for the new one
         assert len(callers) == 4
         assert killed not in dict(callers)

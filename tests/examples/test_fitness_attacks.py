@@ -106,10 +106,12 @@ def test_a_stolen_token_is_worth_nothing(ada: Member, place: Place) -> None:
 def test_what_was_made_for_others_opens_nothing(ada: Member, place: Place) -> None:
     key = settings_of(place)["api_key"]
     program = httpx.post(
-        f"{place.issuer}/api/sessions", json={"identifier": ada.uid, "password": PASSWORD, "transport": "bearer"}
+        f"{place.issuer}/api/sessions",
+        json={"identifier": ada.uid, "password": PASSWORD, "transport": "bearer"},
+        timeout=30,
     ).json()["token"]
     signed = httpx.post(
-        f"{place.issuer}/api/users/authenticate", json={"uid": ada.uid, "password": PASSWORD}
+        f"{place.issuer}/api/users/authenticate", json={"uid": ada.uid, "password": PASSWORD}, timeout=30
     ).json()["data"]["jwt"]  # fmt: skip
     for headers in (
         {"x-api-key": key}, {"authorization": f"Bearer {key}"}, {"authorization": f"Bearer {program}"},
@@ -295,7 +297,7 @@ def test_whoever_is_deleted_at_doorward_leaves_no_note_and_no_file(ada: Member, 
     place.doorward("user", "set-role", f"root-{ada.uid}", "admin")
     root = httpx.Client(headers={"authorization": "Bearer " + httpx.post(
         f"{place.issuer}/api/sessions",
-        json={"identifier": f"root-{ada.uid}", "password": PASSWORD, "transport": "bearer"},
+        json={"identifier": f"root-{ada.uid}", "password": PASSWORD, "transport": "bearer"}, timeout=30,
     ).json()["token"]})  # fmt: skip
     assert len(kept(place)) == len(before) + 1
     with root:

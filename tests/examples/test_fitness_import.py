@@ -97,7 +97,7 @@ def everybody(house: House) -> list[tuple[str, str | None]]:
 def signed_in_root(house: House) -> httpx.Client:
     """The administrator."""
     signed_in = {"identifier": "root", "password": PASSWORD, "transport": "bearer"}
-    token = httpx.post(f"{house.issuer}/api/sessions", json=signed_in).json()["token"]
+    token = httpx.post(f"{house.issuer}/api/sessions", json=signed_in, timeout=30).json()["token"]
     return httpx.Client(headers={"authorization": f"Bearer {token}"})
 
 
@@ -174,7 +174,8 @@ def test_a_file_that_is_no_such_database_is_said_to_be_none(house: House, tmp_pa
 
 @pytest.mark.asvs("14.2.7")
 def test_a_goodbye_that_was_missed_is_heard_at_the_next_start(house: House, tmp_path: Path) -> None:
-    made = httpx.post(f"{house.issuer}/api/users", json={"uid": "leaver", "name": "Leaver", "password": PASSWORD})
+    values = {"uid": "leaver", "name": "Leaver", "password": PASSWORD}
+    made = httpx.post(f"{house.issuer}/api/users", json=values, timeout=30)
     leaver = made.json()["id"]
     settings = Settings.read({f"FITNESS_{name.upper()}": value for name, value in told(house, tmp_path).items()})
     store = Store(settings.database)
@@ -205,7 +206,8 @@ def test_a_goodbye_that_was_missed_is_heard_at_the_next_start(house: House, tmp_
 def test_coins_that_doorward_could_not_be_asked_to_add_are_added_once_it_can(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = httpx.post(f"{house.issuer}/api/users", json={"uid": "runner", "name": "Runner", "password": PASSWORD})
+    values = {"uid": "runner", "name": "Runner", "password": PASSWORD}
+    made = httpx.post(f"{house.issuer}/api/users", json=values, timeout=30)
     runner = made.json()["id"]
     store, users = Store(told(house, tmp_path)["database"]), Users(house.issuer, house.key)
     away = Users("http://localhost:9", house.key)

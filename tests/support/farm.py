@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from itertools import cycle
 from pathlib import Path
 
 from tests.support.calling import Caller
+from tests.support.ports import free_port
 from tests.support.processes import holder, workers
 from tests.support.serving import ROOT, Running, running
 
@@ -103,11 +103,3 @@ def _server(port: int, data: Sequence[str], environ: Mapping[str, str], *more: s
     environ = {**environ, "DOORWARD_SERVER__PUBLIC_URL": PUBLIC_URL}
     with running("doorward.cli", "serve", "--port", str(port), *data, *more, environ=environ) as server:
         yield server
-
-
-def free_port() -> int:
-    """One that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

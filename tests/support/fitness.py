@@ -25,11 +25,12 @@ from fitness.settings import FILE
 from tests.support.apps import challenge_of
 from tests.support.client_calls import proof
 from tests.support.hosted import PASSWORD, Person
+from tests.support.ports import WORKER
 from tests.support.serving import ROOT
 
 READY_SECONDS = 90
 PYTHONPATH = os.pathsep.join(str(ROOT / part) for part in ("src", "clients/python/src", "examples/fitness"))
-_BASES = range(21_000, 30_000, 10)
+_BASES = range(21_000 + 3 * WORKER, 30_000, 10)  # each process that runs tests has its own
 
 
 class _Now(MovableClock):

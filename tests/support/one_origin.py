@@ -12,8 +12,9 @@ import httpx
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from tests.support.ports import free_port
 from tests.support.serving import operate, running
-from tests.support.two_sites import PASSWORD, Heard, free_port
+from tests.support.two_sites import PASSWORD, Heard
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _OF_THE_HOP = {"connection", "keep-alive", "transfer-encoding", "content-encoding", "content-length"}

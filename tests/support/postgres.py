@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 ROLE = "doorward"
 START_SECONDS = 30
@@ -60,7 +61,7 @@ def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
     home = Path(tempfile.mkdtemp(prefix="doorward-postgres-", dir=None if durable else _memory()))
     try:
         _initialise(home)
-        server = PostgresServer(home, _free_port())
+        server = PostgresServer(home, free_port())
         process = _start(server, () if durable else NOT_DURABLE)
         try:
             _wait_until_it_answers(server, process)
@@ -126,10 +127,3 @@ def _binary(name: str) -> str:
     if found is None:
         raise RuntimeError(f"PostgreSQL's {name} is not here; `make test` says how to install it")
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,6 +1,7 @@
 """Which processes there are and which of them holds a connection, from Linux' /proc."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -40,10 +41,12 @@ def _inode(local_port: int, remote_port: int) -> str:
 
 
 def _open_files(pid: int) -> set[str]:
-    try:
-        return {str(file.readlink()) for file in (PROC / str(pid) / "fd").iterdir()}
-    except FileNotFoundError:
-        return set()  # it, or one of its files, has just gone
+    found = set[str]()
+    with suppress(FileNotFoundError):  # it has just gone
+        for file in (PROC / str(pid) / "fd").iterdir():
+            with suppress(FileNotFoundError):  # as one of its files may have
+                found.add(str(file.readlink()))
+    return found
 
 
 def _children(pid: int) -> set[int]:

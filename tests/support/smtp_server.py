@@ -136,7 +136,8 @@ class SmtpServer:
 
     def accepted(self) -> list[dict[str, Any]]:
         """What it accepted, in order."""
-        return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
+        lines = self.file.read_text().splitlines(keepends=True) if self.file.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]  # one may be written at this moment
 
     def count(self) -> Counter[str]:
         """How often it accepted mail for each recipient."""

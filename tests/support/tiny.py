@@ -18,7 +18,7 @@ from doorward.server.process import Services
 
 
 class Tiny:
-    """Answers with what it was asked; /slow waits, /pid names the process, /die ends it."""
+    """Answers with what it was asked; /slow says so in a file and waits, /pid names the process, /die ends it."""
 
     def __init__(self, data: DataDir) -> None:
         self._data = data
@@ -56,6 +56,7 @@ class Tiny:
     async def _answer(self, scope: Scope, body: bytes) -> bytes:
         match scope["path"]:
             case "/slow":
+                (self._data.path / "slow").touch()
                 await asyncio.sleep(1)
                 return b"slow"
             case "/pid":

@@ -29,6 +29,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.support.certificates import ec_key
 from tests.support.chromium import QUIET
+from tests.support.ports import free_port
 from tests.support.serving import ROOT, operate, running
 
 ID, APP, OTHER = "id.doorward-a.test", "app.doorward-b.test", "elsewhere.doorward-c.test"
@@ -91,13 +92,6 @@ def _signed(
 def _fingerprint(key: ec.EllipticCurvePrivateKey) -> str:
     public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(public).digest()).decode()
-
-
-def free_port() -> int:
-    """A port on the loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager
