@@ -24,7 +24,7 @@ from doorward.authenticators.relying_party import RelyingParty
 from doorward.kernel import base64url
 from doorward.web.assets import load_assets
 from doorward.web.headers import CONTENT_SECURITY_POLICY
-from tests.support.client_calls import wait_until
+from tests.support.waiting import wait_until
 from tests.support.windows import PLATFORM
 
 pytestmark = [pytest.mark.browser]

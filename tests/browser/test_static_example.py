@@ -11,10 +11,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
-from tests.support.client_calls import wait_until
 from tests.support.hosted import PASSWORD
 from tests.support.ports import free_port
 from tests.support.serving import operate, running
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

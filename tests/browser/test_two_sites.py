@@ -23,6 +23,7 @@ from tests.support.two_sites import (
     TwoSites,
     lenient,
 )
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 HELLO, NOBODY = "Hello, Ada", "Nobody is signed in."
@@ -186,8 +187,7 @@ def test_two_tabs_whose_token_ends_at_once_send_one_request(page: Page, sites: T
     page.context.clock.pause_at(datetime.now(UTC) + timedelta(seconds=TOKEN_SECONDS))
     for one in (page, other):
         asked(one, sites, "void door.fetch('/api/me');")
-    while not (held and other.evaluate(WAITING) == 1):
-        other.wait_for_timeout(20)
+    wait_until(lambda: other.evaluate(WAITING) == 1 and held)
     assert len(held) == 1
     held[0].continue_()
     assert [status(one, sites) for one in (page, other)] == [200, 200]

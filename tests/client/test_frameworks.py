@@ -23,7 +23,8 @@ from doorward_client.request import Request
 from doorward_client.testing import Issuer, MovableClock, User
 from doorward_client.testing.issuer import Client, Kind
 from tests.support.client_apps import FRAMEWORKS, READS_FORMS, listening, serving
-from tests.support.client_calls import proof, wait_until
+from tests.support.client_calls import proof
+from tests.support.waiting import wait_until
 
 # Ports come round again, with another app.
 HTTP = httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))

@@ -27,7 +27,8 @@ from doorward_client.flows import Answer, Call, Exclusive, Flow
 from doorward_client.sessions import Session, Sessions
 from doorward_client.testing import Issuer, MovableClock, User
 from doorward_client.testing.issuer import Client
-from tests.support.client_calls import Asked, guarding, request, wait_until
+from tests.support.client_calls import Asked, guarding, request
+from tests.support.waiting import wait_until
 
 COOKIE = "c" * 43
 SESSION = Session("access", 100.0, "refresh", "sub", 200.0, {"name": "Ada"})

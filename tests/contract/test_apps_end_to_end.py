@@ -20,11 +20,11 @@ from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from doorward.cli import main
 from tests.support.client_apps import listening, serving
-from tests.support.client_calls import wait_until
 from tests.support.hosted import PASSWORD, Person
 from tests.support.logs import restored_logging
 from tests.support.measuring import MEASURED
 from tests.support.serving import ROOT, running
+from tests.support.waiting import wait_until
 
 with warnings.catch_warnings(record=True):  # it announces what it will leave out one day, whatever filters say
     from authlib.integrations.httpx_client import OAuth2Client

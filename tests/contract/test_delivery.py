@@ -39,6 +39,7 @@ from doorward.testing import MovableClock
 from tests.support.databases import Interrupted, open_database
 from tests.support.logs import restored_logging
 from tests.support.smtp_server import smtp_server
+from tests.support.waiting import until
 
 MANY = 1_000
 # Eleven steps, so that a message meets others at its second try than at its first.
@@ -294,9 +295,7 @@ async def test_no_more_than_a_few_are_under_way(post: Post) -> None:
     carrier = Carrier()
     carrier.open.clear()
     draining = asyncio.create_task(post.delivery(carrier).drain())
-    async with asyncio.timeout(10):
-        while carrier.under_way < AT_A_TIME:  # noqa: ASYNC110  it is the delivery that we wait for
-            await asyncio.sleep(0.01)
+    await until(lambda: carrier.under_way >= AT_A_TIME)
     await asyncio.sleep(0.1)
     assert carrier.under_way == AT_A_TIME
     carrier.open.set()

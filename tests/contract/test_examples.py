@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from doorward.cli import main
-from tests.support.client_calls import wait_until
 from tests.support.hosted import PASSWORD, Person
 from tests.support.logs import restored_logging
 from tests.support.ports import free_port
 from tests.support.serving import ROOT, running
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 STARTED = {

@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.support.client_calls import wait_until
 from tests.support.hosted import PASSWORD, Person
 from tests.support.measuring import MEASURED
 from tests.support.ports import free_port
 from tests.support.serving import ROOT, running
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from argon2 import extract_parameters
@@ -84,21 +84,23 @@ async def test_a_full_queue_sends_away_and_recovers() -> None:
     hasher.close()
 
 
-def three_hashes(hasher: Argon2Hasher) -> list[Awaitable[str]]:
-    return [hasher.hash("vjqxkwpzmdtrbhn") for _ in range(3)]
+async def three_at_once(hasher: Argon2Hasher) -> list[str | BaseException]:
+    return await asyncio.gather(*(hasher.hash("vjqxkwpzmdtrbhn") for _ in range(3)), return_exceptions=True)
 
 
 async def test_a_caller_who_goes_away_leaves_no_place_taken() -> None:
     hasher = Argon2Hasher(memory_kib=16_384, time_cost=4, threads=1, queue=2)
     await hasher.hash("warm up")
-    tasks = [asyncio.ensure_future(each) for each in three_hashes(hasher)]
+    tasks = [asyncio.create_task(hasher.hash("vjqxkwpzmdtrbhn")) for _ in range(3)]
     await asyncio.sleep(0)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    outcomes: list[str | BaseException] = []
     async with asyncio.timeout(30):  # one of them is being hashed, and keeps its place as long
-        while Unavailable in map(type, await asyncio.gather(*three_hashes(hasher), return_exceptions=True)):
-            pass
+        while not outcomes or Unavailable in map(type, outcomes):
+            outcomes = await three_at_once(hasher)
+    assert [type(outcome) for outcome in outcomes] == [str] * 3
     hasher.close()
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 import pytest
@@ -14,6 +14,7 @@ from doorward.sql import Row, Statement, Work
 from doorward.sql.migrate import raw
 from doorward.sql.tables import lease, revocation, setting
 from tests.support.postgres import PostgresServer
+from tests.support.waiting import until
 
 REVOKE = Statement(insert(revocation).values(kind="session", id="7", at=0))
 ADD = Statement(
@@ -68,12 +69,6 @@ def find_backends(application: str) -> Work[list[int]]:
 def hang_up_on(pids: Sequence[int]) -> Work[None]:
     for pid in pids:
         yield raw(f"SELECT pg_terminate_backend({pid})")
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110  it is the server that we wait for
-            await asyncio.sleep(0.01)
 
 
 async def test_transactions_that_block_each_other_are_tried_again(database: PostgresDatabase) -> None:
@@ -234,6 +229,10 @@ async def test_idle_connections_that_were_cut_are_replaced(database: PostgresDat
     assert await asyncio.gather(*(database.read(run("SELECT 1")) for _ in range(8))) == [[(1,)]] * 8
 
 
+async def no_backends(database: PostgresDatabase, name: str) -> bool:
+    return await database.read(find_backends(name)) == []
+
+
 async def test_after_closing_everything_is_refused_and_no_connection_is_left(
     database: PostgresDatabase, postgresql_address: str
 ) -> None:
@@ -245,7 +244,5 @@ async def test_after_closing_everything_is_refused_and_no_connection_is_left(
     assert await asyncio.gather(*writes) == [None] * 20
     with pytest.raises(Unavailable):
         await other.read(run("SELECT 1"))
-    async with asyncio.timeout(10):  # they hear that we are gone, and go
-        for name in ("doorward", "doorward listener"):
-            while await database.read(find_backends(name)):  # noqa: ASYNC110  it is the server that we wait for
-                await asyncio.sleep(0.01)
+    for name in ("doorward", "doorward listener"):
+        await until(partial(no_backends, database, name))  # they hear that we are gone, and go

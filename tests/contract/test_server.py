@@ -16,8 +16,8 @@ import pytest
 from cryptography import x509
 
 from tests.support.certificates import Key, ec_key, rsa_key, write_certificate
-from tests.support.client_calls import wait_until
 from tests.support.serving import Running, refused, running
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

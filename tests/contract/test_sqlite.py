@@ -113,7 +113,7 @@ def test_the_trace_would_show_it_if_nothing_were_synced(sqlite_address: str, syn
 def test_writes_that_come_together_share_a_sync(sqlite_address: str) -> None:
     trace = trace_writer(sqlite_address, "FULL", tasks=100, rows=5)
     assert sum("written row" in line for line in trace) == 500
-    assert count_syncs(trace, Path(sqlite_address)) < 250
+    assert count_syncs(trace, Path(sqlite_address)) < 250, "19 to 92 were seen; alone they would be 500"
 
 
 async def test_closing_commits_what_is_queued(sqlite_address: str) -> None:

@@ -19,12 +19,12 @@ from doorward.kernel.instant import SECOND
 from doorward.sql import Statement, Work
 from doorward.sql.tables import revocation
 from tests.support.calling import PASSWORD, Answer, Caller
-from tests.support.client_calls import wait_until
 from tests.support.databases import open_database
 from tests.support.farm import Farm, four_workers, two_nodes
 from tests.support.measuring import MEASURED
 from tests.support.postgres import PostgresServer
 from tests.support.processes import descendants, is_alive
+from tests.support.waiting import wait_until
 
 CONFIG = """
 [limits.sign-in]

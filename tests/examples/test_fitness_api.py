@@ -11,9 +11,9 @@ from PIL import Image
 
 from fitness.demo import Place
 from fitness.store import MOST_COINS_A_DAY
-from tests.support.client_calls import wait_until
 from tests.support.fitness import Member, settings_of
 from tests.support.hostile import hostile_strings
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

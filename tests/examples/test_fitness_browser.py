@@ -413,7 +413,7 @@ def test_a_session_that_ends_elsewhere_ends_here(watched: Watched, place: Place)
         page.wait_for_timeout(200)
         return page.locator("#welcome").is_visible()
 
-    assert any(out() for _ in range(150))
+    assert any(out() for _ in range(50))
     assert uid.title() not in page.content()
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from tests.support.apps import (
     shown,
 )
 from tests.support.attack import OPERATOR
+from tests.support.waiting import until
 
 
 @dataclass
@@ -89,15 +89,6 @@ async def following_of(
         await task
 
 
-async def until(happened: Callable[[], Any], seconds: float = 5) -> float:
-    """Wait for something; how long it took."""
-    began = time.monotonic()
-    while not happened():
-        assert time.monotonic() - began < seconds
-        await asyncio.sleep(0.01)
-    return time.monotonic() - began
-
-
 async def fresh(world: World) -> None:
     """After the clock was moved the feed has to look again before anybody believes it."""
     await world.services.sessions.feed.read_once()
@@ -142,10 +133,10 @@ async def test_an_app_hears_of_everybody_who_is_erased_or_leaves(world: World) -
     async with following_of(world, app.basic) as stream:
         await until(lambda: stream.lines)
         await users.delete(subjects["ada"], None, OPERATOR)
-        await until(lambda: stream.heard("user", subjects["ada"]), 2)
+        assert await until(lambda: stream.heard("user", subjects["ada"])) < 2
         now = world.clock.now()
         await world.services.db.write(lambda: users.leave(subjects["bob"], OPERATOR, now))
-        await until(lambda: stream.heard("user", subjects["bob"]), 2)
+        assert await until(lambda: stream.heard("user", subjects["bob"])) < 2
     for granted in tokens.values():
         assert (await app.introspect(granted["access_token"]))["active"] is False
 
@@ -228,7 +219,7 @@ async def test_a_form_has_room_for_every_way_to_prove_it(world: World) -> None:
     async with following_of(world, {}, form=sent) as by_key, following_of(world, app.basic, form={}) as by_secret:
         assert (by_key.status, by_secret.status) == (200, 200)
         await ada.send("DELETE", "/api/sessions/current")
-        await until(lambda: by_key.heard("session", session) and by_secret.heard("session", session), 2)
+        assert await until(lambda: by_key.heard("session", session) and by_secret.heard("session", session)) < 2
     world.clock.advance(661)
     await fresh(world)
     for after, hears in (("1", True), ("", False)):

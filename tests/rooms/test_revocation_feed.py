@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from sqlalchemy import bindparam, insert, text
@@ -17,6 +17,7 @@ from doorward.sql.tables import revocation
 from doorward.testing import MovableClock
 from tests.support.databases import open_database
 from tests.support.logs import restored_logging
+from tests.support.waiting import until
 
 NUMBERED = Statement(insert(revocation).values({column.name: bindparam(column.name) for column in revocation.columns}))
 
@@ -140,11 +141,3 @@ async def test_slow_lists_do_not_hold_the_feed_up(postgresql_address: str, clock
 
 def _slow_list() -> Work[None]:
     yield Statement(text("SELECT 1 FROM pg_sleep(2)"))()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(250):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("waited five seconds for nothing")

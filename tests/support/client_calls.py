@@ -5,8 +5,7 @@ import hashlib
 import json
 import secrets
 import threading
-import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -18,9 +17,9 @@ from doorward_client.jws import encode
 from doorward_client.principal import LOGIN
 from doorward_client.testing import MovableClock
 from doorward_client.testing.issuer import algorithm, sign
+from tests.support.waiting import PATIENCE_SECONDS
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 30.0
 
 
 class Asked(Protocol):
@@ -71,15 +70,6 @@ def guarding(kind: str, settings: Settings, clock: Clock, store: SessionStore | 
         yield guard
     finally:
         guard.close()
-
-
-def wait_until(happened: Callable[[], bool]) -> float:
-    """Wait for what another thread brings about; the seconds it took."""
-    started = time.monotonic()
-    while not happened():
-        assert time.monotonic() - started < PATIENCE_SECONDS, "it did not happen"
-        time.sleep(0.005)
-    return time.monotonic() - started
 
 
 def request(method: str = "GET", path: str = "/", **headers: str) -> Request:

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -25,12 +24,11 @@ from fitness.settings import FILE
 from tests.support.apps import challenge_of
 from tests.support.client_calls import proof
 from tests.support.hosted import PASSWORD, Person
-from tests.support.ports import WORKER
+from tests.support.ports import first_of_free_ports
 from tests.support.serving import ROOT
 
 READY_SECONDS = 90
 PYTHONPATH = os.pathsep.join(str(ROOT / part) for part in ("src", "clients/python/src", "examples/fitness"))
-_BASES = range(21_000 + 3 * WORKER, 30_000, 10)  # each process that runs tests has its own
 
 
 class _Now(MovableClock):
@@ -43,7 +41,7 @@ class _Now(MovableClock):
 @contextmanager
 def demo(folder: Path) -> Iterator[Place]:
     """Everything that `make demo` starts, on ports of its own, until the block ends."""
-    place = Place(folder, _three_ports())
+    place = Place(folder, first_of_free_ports(3))
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("DOORWARD_", "FITNESS_"))}
     # Everybody in a test comes from one address.
     environ |= {"PYTHONPATH": PYTHONPATH, "DOORWARD_LIMITS__SIGN_UP_FREE__PER_ADDRESS": "1000/1h"}
@@ -79,18 +77,6 @@ def add_user(place: Place, uid: str) -> None:
     values = {"uid": uid, "name": uid.title(), "password": PASSWORD}
     made = httpx.post(f"{place.issuer}/api/users", json=values, timeout=30)
     assert made.status_code == 201, made.text
-
-
-def _three_ports() -> int:
-    """The first of three ports in a row that are free."""
-    for base in _BASES[secrets.randbelow(len(_BASES)) :]:
-        try:
-            for port in range(base, base + 3):
-                socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return base
-    raise AssertionError("no three ports are free")
 
 
 @dataclass(repr=False)

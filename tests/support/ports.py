@@ -4,16 +4,22 @@ import os
 import socket
 from contextlib import suppress
 from itertools import count
-from typing import Final
 
-# Each process that runs tests has ports of its own, and none of them is among those that the kernel gives away.
-WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_PORTS = count(12_000 + 2_000 * (WORKER % 4))
+# Each of up to nine processes that run tests has its own, and none of them is among those that the kernel gives away.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = count(12_000 + 1_000 * (_WORKER % 9))
 
 
 def free_port() -> int:
     """A port on the loopback that nobody listens on, or was given before."""
+    return first_of_free_ports(1)
+
+
+def first_of_free_ports(number: int) -> int:
+    """The same for so many in a row."""
     while True:
-        port = next(_PORTS)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
+        ports = [next(_PORTS) for _ in range(number)]
+        with suppress(OSError):
+            for port in ports:
+                socket.create_server(("127.0.0.1", port)).close()
+            return ports[0]
